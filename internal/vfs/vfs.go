@@ -22,7 +22,8 @@ var (
 )
 
 // FS is one broker's data directory. Names are slash-separated, relative and
-// clean; a name that would leave the directory is refused. All methods are safe
+// clean; a name that would leave the directory is refused with ErrBadName. The
+// directory itself is "." for List, SyncDir and MkdirAll. All methods are safe
 // for concurrent use.
 type FS interface {
 	// Create makes a new file for reading and writing. It fails with ErrExist
@@ -31,8 +32,9 @@ type FS interface {
 	Create(name string) (File, error)
 	// Open opens an existing file for reading and writing.
 	Open(name string) (File, error)
-	// Rename moves a file over newName, replacing what stood there. Durable
-	// after SyncDir of both directories.
+	// Rename moves a file over newName, replacing the file that stood there.
+	// Open handles stay on the files they were opened on. Directories are
+	// refused with ErrIsDir. Durable after SyncDir of both directories.
 	Rename(oldName, newName string) error
 	// Remove unlinks a file or an empty directory. Durable after SyncDir.
 	Remove(name string) error
@@ -48,6 +50,8 @@ type FS interface {
 	Free() (int64, error)
 	// Lock takes an exclusive advisory lock on name, creating the file if
 	// need be, and holds it until the closer is closed or the process ends.
+	// It does not wait: a lock that is held is ErrLocked. The file must not be
+	// removed or renamed while anyone may want the lock.
 	Lock(name string) (io.Closer, error)
 }
 
@@ -75,11 +79,14 @@ type File interface {
 	// Size returns the file's length in bytes.
 	Size() (int64, error)
 	// Truncate sets the length. Bytes beyond the old end read as zero.
-	// Durable after Sync.
+	// Durable after Sync. It must not overlap other writes to the file.
 	Truncate(size int64) error
 	// Preallocate makes sure that [0, size) is allocated, so that later writes
 	// there do not fail for want of space, and that the file is at least size
 	// bytes long. New bytes read as zero. On ErrNoSpace the file is as before.
+	// The length is durable after Sync. Where the file system cannot reserve
+	// space, only bytes beyond the old end are allocated. It must not overlap
+	// other writes to the file. A size of 0 does nothing.
 	Preallocate(size int64) error
 	// Close releases the file. It does not sync.
 	io.Closer

@@ -1,0 +1,71 @@
+# Everything here needs Go and nothing else, apart from `make race`, whose
+# detector needs a C compiler on Linux.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
+
+TIME   ?= 10s
+ROUNDS ?= 100
+SEED   ?=
+SEEDS  ?=
+
+.DEFAULT_GOAL := help
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/varve
+	$(BUILD) -o bin/varve ./cmd/varve
+
+run: build ## build, then start a broker on this machine
+	bin/varve serve
+
+test: ## vet, then run every test
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: ## run every test under the race detector
+	$(GO) test -race ./...
+
+gofmt: ## fail if a Go file is not formatted
+	@scripts/gofmt.sh
+
+lint: gofmt ## check formatting and the repository's own rules
+	$(GO) test -count=1 ./internal/lint/...
+
+sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many
+	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' $(GO) test ./internal/sim -run TestSeeds -count=1 -timeout 0
+
+mutants: ## prove that the simulator finds planted mistakes
+	$(GO) test ./internal/sim -run TestMutants -count=1 -v
+
+fuzz: ## run each fuzz target for TIME=10s
+	@scripts/fuzz.sh $(TIME)
+
+bench: ## run every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+crash: ## kill and restart a broker ROUNDS=100 times and check what it kept
+	VARVE_CRASH_ROUNDS='$(ROUNDS)' $(GO) test ./tests/crash -run TestCrashLoop -count=1 -v -timeout 0
+
+generate: ## write generated code and pages again
+	$(GO) generate ./...
+
+check: ## run exactly what CI runs
+	@.ci/run
+
+cross: ## build for linux/amd64, linux/arm64 and darwin/arm64
+	@set -e; for p in $(PLATFORMS); do \
+		os=$${p%/*}; arch=$${p#*/}; echo "build $$p"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build ./...; \
+		GOOS=$$os GOARCH=$$arch $(BUILD) -o bin/varve-$$os-$$arch ./cmd/varve; \
+	done
+
+clean: ## remove what was built
+	rm -rf bin
+
+.PHONY: help build run test race gofmt lint sim mutants fuzz bench crash generate check cross clean

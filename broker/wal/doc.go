@@ -1,0 +1,29 @@
+// Package wal is the write-ahead log that all Raft groups of a broker share
+// (design decision D2). docs/format/wal.md gives its bytes.
+//
+// It is a core: it decides what is written where, and the shell performs the
+// writes. A Log takes records (Enqueue), builds one write at a time (Next),
+// whose Do is the only I/O of the running path, and learns of its end (Done).
+// Opening and recovery read and write through vfs directly.
+//
+// Invariants:
+//
+//	W1 At most one write is in flight, so when a write is issued everything
+//	   before it is durable.
+//	W2 A write never touches a 4 KiB block that an earlier write touched.
+//	W3 A record is released (returned by Done) only after its write was synced.
+//	W4 After a failed write or sync the log is failed for ever: nothing is
+//	   written, nothing is released.
+//	W5 A record fits: what Reserve granted can be written without allocating
+//	   anything on disk.
+//	W6 A file is removed only when a durable checkpoint needs nothing in it.
+//	W7 The last write that recovery finds is written again in the new file
+//	   before anything follows it, because it alone may be in the page cache
+//	   without being on the disk.
+//
+// Concurrency: a Log belongs to one goroutine at a time. Write.Do, Prepare.Do
+// and Garbage.Remove may run on another one while the owner goes on.
+//
+// It does not know Raft, does not decide when to take a checkpoint, and does
+// not compress.
+package wal

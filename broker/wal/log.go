@@ -1,0 +1,317 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/varvelog/varve/internal/mutant"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// Errors of a running log.
+var (
+	// ErrFailed: a write or a sync failed. The log is dead for the life of the
+	// process; nothing written since its last successful sync is acknowledged.
+	ErrFailed = errors.New("wal: failed")
+	// ErrTooLarge: a record that could never fit into one file.
+	ErrTooLarge = errors.New("wal: record exceeds the size of a file")
+)
+
+// Settings say where the log lies and how large it may become. Bytes are file
+// sizes, multiples of Block.
+type Settings struct {
+	Dir            string // relative to the data directory
+	FirstFileBytes int64  // of the first file of a new log
+	FileBytes      int64  // of all others
+	BytesMax       int64  // of all files together; a new file is not made beyond it
+	ReserveBytes   int64  // kept for records that are not clients' batches
+	Directory      [16]byte
+	Entropy        func() uint64 // for file generations; must not repeat
+}
+
+// DefaultSettings returns the sizes that DESIGN D2 gives.
+func DefaultSettings() Settings {
+	return Settings{
+		Dir: "wal", FirstFileBytes: 8 << 20, FileBytes: 64 << 20, BytesMax: 256 << 20, ReserveBytes: 2 << 20,
+	}
+}
+
+// segment is one open file of the log.
+type segment struct {
+	head fileHeader
+	file vfs.File
+	off  int64 // where the next write goes
+}
+
+func (s *segment) end() int64  { return s.head.base + s.head.size }
+func (s *segment) room() int64 { return s.head.size - s.off }
+
+// item is a record waiting to be written.
+type item struct {
+	rec   Record
+	token any
+	cost  int64
+}
+
+// Log is an open write-ahead log.
+type Log struct {
+	fs vfs.FS
+	s  Settings
+
+	old       []*closed // files before the current one, oldest first
+	cur       *segment
+	next      *segment // made ready, not yet written
+	preparing bool
+	sequence  uint64 // of the newest file ever made
+	allocated int64  // bytes of all files that exist
+
+	queue    []item
+	queued   int64 // cost of the queue
+	reserved int64 // granted by Reserve and not yet enqueued
+	biggest  int64 // largest outstanding cost: what the end of a file may waste
+	inflight *Write
+	buf      []byte
+
+	previous int64 // end of the last write issued
+	durable  int64 // end of the last write synced
+	low      int64 // of the last durable checkpoint
+	failed   error
+}
+
+// closed is a file that is written to its end.
+type closed struct {
+	name string
+	end  int64
+	size int64
+}
+
+// Cost returns the most that a record with n bytes of entry data in `entries`
+// entries can take on disk, alone in a write of its own.
+func Cost(entries int, n int64) int64 {
+	return align(writeHeader + recordHeader + appendHeader + int64(entries)*entryHeader + n)
+}
+
+// Tail returns a position that no record enqueued from now on lies below.
+func (l *Log) Tail() int64 {
+	if l.inflight != nil {
+		return l.inflight.end
+	}
+	return l.previous
+}
+
+// Durable returns the position below which everything is synced.
+func (l *Log) Durable() int64 { return l.durable }
+
+// Low returns the position below which recovery needs nothing.
+func (l *Log) Low() int64 { return l.low }
+
+// Debt returns how many bytes a recovery would have to read.
+func (l *Log) Debt() int64 { return l.Tail() - l.low }
+
+// Err returns why the log failed, or nil.
+func (l *Log) Err() error { return l.failed }
+
+// free returns the bytes that can still be written without a new file, after
+// everything that is queued or reserved, and after what the end of the current
+// file may waste because a record does not fit there.
+func (l *Log) free() int64 {
+	n := l.cur.room() - l.queued - l.reserved
+	if l.next != nil {
+		n += l.next.room() - l.biggest
+	}
+	return n
+}
+
+// Reserve sets cost bytes aside for a record that will be enqueued, and reports
+// whether they are there. System records (retention, deletion, elections,
+// checkpoints) may use what is kept back from clients' batches.
+func (l *Log) Reserve(cost int64, system bool) bool {
+	keep := l.s.ReserveBytes
+	if system && !mutant.On(mutant.RetentionNeedsSpace) {
+		keep = 0
+	}
+	if l.failed != nil || l.free()-max(0, cost-l.biggest)-cost < keep {
+		return false
+	}
+	l.reserved += cost
+	l.biggest = max(l.biggest, cost)
+	return true
+}
+
+// Fits reports whether a record of this cost can ever be written.
+func (l *Log) Fits(cost int64) bool {
+	return cost <= min(l.s.FileBytes, l.s.FirstFileBytes)-fileHeaderBytes-l.s.ReserveBytes
+}
+
+// Unreserve gives back what Reserve granted for a record that will not come.
+func (l *Log) Unreserve(cost int64) { l.reserved -= cost }
+
+// SetReserve changes the bytes kept for system records, never below the
+// setting: a checkpoint must always fit.
+func (l *Log) SetReserve(n int64) { l.s.ReserveBytes = max(l.s.ReserveBytes, n) }
+
+// Enqueue adds a record behind all others. It keeps the record's slices until
+// Done returns the token. reserved is what Reserve granted for it, 0 if it uses
+// the system's reserve.
+func (l *Log) Enqueue(r Record, token any, reserved int64) error {
+	if l.failed != nil {
+		return l.failed
+	}
+	cost := align(writeHeader + r.size())
+	if cost > l.s.FileBytes-fileHeaderBytes {
+		return fmt.Errorf("%w: %d bytes", ErrTooLarge, cost)
+	}
+	l.queue = append(l.queue, item{rec: r, token: token, cost: cost})
+	l.reserved -= reserved
+	l.queued += cost
+	l.biggest = max(l.biggest, cost)
+	return nil
+}
+
+// Pending reports whether records wait to be written or are being written.
+func (l *Log) Pending() bool { return len(l.queue) > 0 || l.inflight != nil }
+
+// Write is one group commit.
+type Write struct {
+	seg    *segment
+	off    int64
+	data   []byte
+	end    int64 // position
+	tokens []any
+}
+
+// Bytes returns the length of the write on disk.
+func (w *Write) Bytes() int64 { return int64(len(w.data)) }
+
+// Records returns how many records the write carries.
+func (w *Write) Records() int { return len(w.tokens) }
+
+// Do writes and syncs. It blocks, and is called once, on any goroutine.
+func (w *Write) Do() error {
+	if _, err := w.seg.file.WriteAt(w.data, w.off); err != nil {
+		return fmt.Errorf("write %d bytes at %d of %s: %w", len(w.data), w.off, fileName(w.seg.head.sequence), err)
+	}
+	if mutant.On(mutant.ReplyBeforeSync) {
+		return nil
+	}
+	if err := w.seg.file.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", fileName(w.seg.head.sequence), err)
+	}
+	return nil
+}
+
+// Next builds the next write from what is queued: as many records as fit into
+// 4 MiB and into the current file, at least one. It returns nil when there is
+// nothing to write, a write is in flight, or the next file is not ready yet.
+// The caller runs Do and then calls Done.
+func (l *Log) Next() *Write {
+	if l.failed != nil || l.inflight != nil || len(l.queue) == 0 {
+		return nil
+	}
+	if align(writeHeader+l.queue[0].rec.size()) > l.cur.room() && !l.advance() {
+		return nil
+	}
+	room := min(l.cur.room(), WriteBytesMax)
+	n, size := 0, int64(writeHeader)
+	for n < len(l.queue) {
+		s := l.queue[n].rec.size()
+		if n > 0 && align(size+s) > room {
+			break
+		}
+		size += s
+		n++
+	}
+	return l.build(n, size)
+}
+
+// advance makes the prepared file the current one.
+func (l *Log) advance() bool {
+	if l.next == nil {
+		return false
+	}
+	l.old = append(l.old, &closed{name: fileName(l.cur.head.sequence), end: l.cur.end(), size: l.cur.head.size})
+	l.cur.file.Close()
+	l.cur, l.next = l.next, nil
+	return true
+}
+
+func (l *Log) build(n int, size int64) *Write {
+	total := align(size)
+	if int64(cap(l.buf)) < total || (int64(cap(l.buf)) > 2*WriteBytesMax && total <= WriteBytesMax) {
+		l.buf = alignedBuffer(max(total, 64<<10))
+	}
+	position := l.cur.head.base + l.cur.off
+	buf := l.buf[:writeHeader]
+	w := &Write{seg: l.cur, off: l.cur.off, end: position + total, tokens: make([]any, n)}
+	for i := range n {
+		it := &l.queue[i]
+		buf = it.rec.encode(buf, l.cur.head.generation, position+int64(len(buf)))
+		w.tokens[i] = it.token
+		l.queued -= it.cost
+		*it = item{}
+	}
+	if n == len(l.queue) {
+		l.queue = l.queue[:0]
+	} else {
+		l.queue = append(l.queue[:0], l.queue[n:]...)
+	}
+	head := writeHead{
+		generation: l.cur.head.generation, position: position, previous: l.previous, durable: l.durable,
+		length: uint32(len(buf) - writeHeader), count: uint32(n),
+	}
+	used := len(buf)
+	buf = buf[:total]
+	clear(buf[used:])
+	head.encode(buf)
+	w.data = buf
+	l.cur.off += total
+	l.previous = w.end
+	l.inflight = w
+	return w
+}
+
+// Done takes the outcome of a write's Do. On success it returns the tokens of
+// the records that are durable now, in order. An error fails the log for ever.
+func (l *Log) Done(w *Write, err error) ([]any, error) {
+	if w != l.inflight {
+		return nil, fmt.Errorf("%w: completion of a write that is not in flight", ErrFailed)
+	}
+	l.inflight = nil
+	if err != nil {
+		l.fail(err)
+		return nil, l.failed
+	}
+	l.durable = w.end
+	if len(l.queue) == 0 && l.reserved == 0 {
+		l.biggest = 0
+	}
+	return w.tokens, nil
+}
+
+func (l *Log) fail(err error) {
+	if l.failed == nil {
+		l.failed = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	l.queue = nil
+}
+
+// Close releases the files without writing or syncing anything.
+func (l *Log) Close() error {
+	l.fail(vfs.ErrClosed)
+	var errs []error
+	for _, s := range []*segment{l.cur, l.next} {
+		if s != nil {
+			errs = append(errs, s.file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// alignedBuffer returns n bytes that begin at a multiple of Block in memory,
+// which O_DIRECT asks for.
+func alignedBuffer(n int64) []byte {
+	b := make([]byte, align(n)+Block)
+	skip := Block - int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))%Block)
+	return b[skip : skip+int(align(n)) : skip+int(align(n))]
+}

@@ -1,0 +1,379 @@
+package wal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// ErrCorrupt: bytes that were durable are damaged or missing. Nothing on disk
+// was changed. The wrapped *Damage names what is hurt.
+var ErrCorrupt = errors.New("wal: corrupt")
+
+// Damage says where the log is corrupt.
+type Damage struct {
+	File     string
+	Offset   int64 // in the file; -1 if the whole file
+	Position int64
+	Groups   []ident.GroupID // named by what is still readable there; may be incomplete
+	Reason   string
+}
+
+// Error names the file, the place and the remedy.
+func (d *Damage) Error() string {
+	return fmt.Sprintf("%s, offset %d (log position %d, groups %v): %s", d.File, d.Offset, d.Position, d.Groups, d.Reason)
+}
+
+// Unwrap makes errors.Is(err, ErrCorrupt) true.
+func (d *Damage) Unwrap() error { return ErrCorrupt }
+
+// Recovered is what the log held when it was opened.
+type Recovered struct {
+	Groups       []*Group // by group id
+	Checkpoint   uint64   // highest checkpoint id seen, complete or not; a new one must be higher
+	Bytes        int64    // of valid writes that were read
+	DroppedTail  bool     // an unsynced write was found and dropped
+	FilesScanned int
+}
+
+// Group is what recovery knows of one group.
+type Group struct {
+	ID      ident.GroupID
+	Replica ident.ReplicaID
+	State   []byte // from the newest checkpoint, nil if it lists no such group
+	Low     int64  // from the newest checkpoint
+	// Hard state of the newest append behind the checkpoint; all zero if there
+	// is none.
+	Term, Vote, Commit uint64
+	// Entries in index order without gaps, and the position of the write that
+	// holds each. Some may lie at or below the index that State has applied.
+	Entries   []Entry
+	Positions []int64
+
+	last int64 // position of the newest record
+}
+
+// Open recovers the log and makes it ready for writing in a new file. It blocks
+// for as long as the unapplied part of the log takes to read.
+func Open(fs vfs.FS, s Settings) (*Log, *Recovered, error) {
+	if err := fs.MkdirAll(s.Dir); err != nil {
+		return nil, nil, fmt.Errorf("open the write-ahead log: %w", err)
+	}
+	r := &recovery{fs: fs, s: s, groups: map[ident.GroupID]*Group{}, gone: map[replica]bool{}}
+	defer r.close()
+	if err := r.run(); err != nil {
+		return nil, nil, err
+	}
+	l, err := r.start()
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the write-ahead log: %w", err)
+	}
+	return l, r.result(), nil
+}
+
+// recovery reads the log, following docs/format/wal.md step by step.
+type recovery struct {
+	fs vfs.FS
+	s  Settings
+
+	files    []*found // by sequence
+	dead     []string // names to unlink: half-made, or wholly below low
+	sequence uint64   // highest seen
+	base     int64    // of the file to make
+
+	next map[int64]int // where a file's first write says the log went on -> that file
+
+	groups     map[ident.GroupID]*Group
+	gone       map[replica]bool // since the first piece of the checkpoint being read
+	pieces     []Piece          // of the checkpoint that is being read
+	piecesFrom int64            // position of its first piece
+	checkpoint *Piece           // the newest complete one, all groups in one piece
+	seenID     uint64           // highest checkpoint id
+	scanned    int64            // position where reading began
+
+	end       int64    // P: end of the last valid write
+	last      []Record // of the last valid write
+	lastStart int64    // its position
+	bytes     int64
+	dropped   bool
+}
+
+type replica struct {
+	group ident.GroupID
+	id    ident.ReplicaID
+}
+
+// found is a file with a valid header.
+type found struct {
+	name string
+	head fileHeader
+	file vfs.File
+}
+
+func (r *recovery) close() {
+	for _, f := range r.files { // without the one that became the current file
+		f.file.Close()
+	}
+}
+
+func (r *recovery) run() error {
+	if err := r.readHeaders(); err != nil {
+		return err
+	}
+	if len(r.files) == 0 {
+		return nil
+	}
+	newest := r.files[len(r.files)-1].head
+	r.base = newest.base + newest.size
+	first, err := r.readFirstWrites()
+	if err != nil {
+		return err
+	}
+	r.scanned = r.files[first].head.base
+	if err := r.scan(first); err != nil {
+		return err
+	}
+	return r.checkComplete()
+}
+
+// readHeaders opens every file of the log and sorts out those whose creation
+// was cut off. Nothing is removed before everything has been judged.
+func (r *recovery) readHeaders() error {
+	entries, err := r.fs.List(r.s.Dir)
+	if err != nil {
+		return fmt.Errorf("list the write-ahead log: %w", err)
+	}
+	for _, e := range entries {
+		seq, ok := parseFileName(e.Name)
+		if !ok {
+			continue // not ours; left alone
+		}
+		r.sequence = max(r.sequence, seq)
+		name := r.s.Dir + "/" + e.Name
+		f, err := r.fs.Open(name)
+		if err != nil {
+			return fmt.Errorf("open %s: %w", name, err)
+		}
+		head, bad, err := readHeader(f, e.Size, seq, r.s.Directory)
+		if err != nil {
+			f.Close()
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if bad == "" {
+			r.files = append(r.files, &found{name: e.Name, head: head, file: f})
+			continue
+		}
+		// A file is used only after its header and its size are durable. So if
+		// a write stands in it, the header was there and is damaged.
+		written, err := holdsWrite(f, e.Size)
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if written {
+			return &Damage{File: name, Offset: 0, Position: -1, Reason: bad}
+		}
+		r.dead = append(r.dead, e.Name)
+	}
+	sort.Slice(r.files, func(i, j int) bool { return r.files[i].head.sequence < r.files[j].head.sequence })
+	return nil
+}
+
+// readFirstWrites learns where each file continues the log, and returns the
+// file to begin with: the oldest one that holds a write at all and is not
+// wholly below what the newest header says is needed.
+func (r *recovery) readFirstWrites() (int, error) {
+	r.next = map[int64]int{}
+	first := -1
+	low := r.files[len(r.files)-1].head.low
+	for i, f := range r.files {
+		head, records, err := readWrite(f, fileHeaderBytes)
+		if err != nil {
+			return 0, fmt.Errorf("read %s/%s: %w", r.s.Dir, f.name, err)
+		}
+		if records == nil {
+			continue
+		}
+		// Of several files that continue the log at one place the newest is
+		// alive; the others were dropped by an earlier recovery.
+		r.next[head.previous] = i
+		if first < 0 && f.head.base+f.head.size > low {
+			first = i
+		}
+	}
+	return max(first, 0), nil
+}
+
+// readHeader returns a file's header, or what is wrong with it.
+func readHeader(f vfs.File, size int64, sequence uint64, directory [16]byte) (fileHeader, string, error) {
+	b := make([]byte, fileHeaderBytes)
+	ok, err := readFull(f, b, 0)
+	if err != nil {
+		return fileHeader{}, "", err
+	}
+	if !ok {
+		return fileHeader{}, "the file is shorter than its header", nil
+	}
+	head, err := decodeFileHeader(b)
+	switch {
+	case err != nil:
+		return head, err.Error(), nil
+	case head.sequence != sequence:
+		return head, fmt.Sprintf("the header says sequence %d: the file was copied or renamed", head.sequence), nil
+	case head.directory != directory:
+		return head, "the file belongs to another data directory", nil
+	case size < head.size:
+		return head, fmt.Sprintf("the file has %d bytes, its header says %d", size, head.size), nil
+	}
+	return head, "", nil
+}
+
+// holdsWrite reports whether anything in the file looks like the header of a
+// write, of whatever generation.
+func holdsWrite(f vfs.File, size int64) (bool, error) {
+	var b [writeHeader]byte
+	for off := int64(fileHeaderBytes); off < size; off += Block {
+		ok, err := readFull(f, b[:], off)
+		if err != nil || !ok {
+			return false, err
+		}
+		if intactHead(b[:]) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// checkComplete refuses a log whose beginning, or newest checkpoint, is missing.
+func (r *recovery) checkComplete() error {
+	low, promised := r.lastLow(), int64(0)
+	for _, f := range r.files {
+		promised = max(promised, f.head.low)
+	}
+	f, reason := r.files[0], ""
+	switch {
+	case r.checkpoint == nil && r.scanned > 0:
+		reason = fmt.Sprintf("the oldest file begins at log position %d and there is no checkpoint: a file is missing or damaged", r.scanned)
+	case r.checkpoint != nil && low < r.scanned:
+		reason = fmt.Sprintf("the oldest file begins at log position %d, but the checkpoint needs position %d: a file is missing or damaged", r.scanned, low)
+	case low < promised:
+		reason = fmt.Sprintf("a file header says that a checkpoint needed nothing below position %d, but the newest checkpoint found needs position %d: a checkpoint is missing or damaged", promised, low)
+	default:
+		return nil
+	}
+	return &Damage{File: r.s.Dir + "/" + f.name, Offset: -1, Position: low, Reason: reason}
+}
+
+// lastLow is the smallest position that the newest checkpoint needs.
+func (r *recovery) lastLow() int64 {
+	if r.checkpoint == nil || len(r.checkpoint.Groups) == 0 {
+		return 0
+	}
+	low := r.checkpoint.Groups[0].Low
+	for _, g := range r.checkpoint.Groups {
+		low = min(low, g.Low)
+	}
+	return low
+}
+
+// start makes the new file, writes the last write again, because it may stand
+// in the page cache only, and then removes what is dead.
+func (r *recovery) start() (*Log, error) {
+	l := &Log{fs: r.fs, s: r.s, sequence: r.sequence + 1, low: r.lastLow()}
+	for _, f := range r.files {
+		l.old = append(l.old, &closed{name: f.name, end: f.head.base + f.head.size, size: f.head.size})
+		l.allocated += f.head.size
+	}
+	if err := r.makeCurrent(l); err != nil {
+		return nil, err
+	}
+	l.previous, l.durable = r.lastStart, r.lastStart
+	if len(r.last) == 0 {
+		l.previous = l.cur.head.base + fileHeaderBytes
+		l.durable = l.previous
+	} else if err := l.rewrite(r.last); err != nil {
+		return nil, err
+	}
+	for i := len(r.dead) - 1; i >= 0; i-- {
+		name := r.s.Dir + "/" + r.dead[i]
+		if err := r.fs.Remove(name); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+			return nil, fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	if len(r.dead) > 0 {
+		return l, r.fs.SyncDir(r.s.Dir)
+	}
+	return l, nil
+}
+
+// makeCurrent creates the file in which the log goes on. On a full disk it
+// takes the newest file instead if that was made ready and never written.
+func (r *recovery) makeCurrent(l *Log) error {
+	head := fileHeader{
+		sequence: l.sequence, generation: r.s.Entropy(), base: r.base, size: r.s.FirstFileBytes,
+		low: l.low, directory: r.s.Directory,
+	}
+	if r.end > 0 {
+		head.size = r.s.FileBytes
+	}
+	file, err := createFile(r.fs, r.s.Dir, head)
+	if err == nil {
+		l.cur = &segment{head: head, file: file, off: fileHeaderBytes}
+		l.allocated += head.size
+		return nil
+	}
+	if !errors.Is(err, vfs.ErrNoSpace) || len(r.files) == 0 {
+		return err
+	}
+	spare := r.files[len(r.files)-1]
+	empty, zerr := allZero(spare.file, spare.head.size)
+	if zerr != nil || !empty {
+		return err
+	}
+	r.files = r.files[:len(r.files)-1]
+	l.old = l.old[:len(l.old)-1]
+	l.cur = &segment{head: spare.head, file: spare.file, off: fileHeaderBytes}
+	return nil
+}
+
+// allZero reports whether nothing was ever written behind the header.
+func allZero(f vfs.File, size int64) (bool, error) {
+	const chunk = 256 * Block
+	buf, zero := make([]byte, chunk), make([]byte, chunk)
+	for at := int64(fileHeaderBytes); at < size; at += chunk {
+		n := min(chunk, size-at)
+		ok, err := readFull(f, buf[:n], at)
+		if err != nil || !ok || !bytes.Equal(buf[:n], zero[:n]) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// rewrite logs records at once.
+func (l *Log) rewrite(records []Record) error {
+	for _, rec := range records {
+		if err := l.Enqueue(rec, nil, 0); err != nil {
+			return err
+		}
+	}
+	w := l.Next()
+	if w == nil || w.Records() != len(records) {
+		return fmt.Errorf("%w: the last write does not fit into a new file", ErrTooLarge)
+	}
+	_, err := l.Done(w, w.Do())
+	return err
+}
+
+func (r *recovery) result() *Recovered {
+	out := &Recovered{Bytes: r.bytes, DroppedTail: r.dropped, FilesScanned: len(r.files), Checkpoint: r.seenID}
+	for _, g := range r.groups { // order: sorted below
+		out.Groups = append(out.Groups, g)
+	}
+	sort.Slice(out.Groups, func(i, j int) bool { return out.Groups[i].ID < out.Groups[j].ID })
+	return out
+}

@@ -1,0 +1,270 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// scan reads every write in order, over file borders, from the first one of
+// file i to the end of the log. Before the bytes at a place are looked at, a
+// later file that continues the log there is asked for: what stands at the
+// place itself was then dropped or written again by an earlier recovery, even
+// if it can be read by now.
+func (r *recovery) scan(i int) error {
+	off := int64(fileHeaderBytes)
+	for {
+		if j, ok := r.next[r.end]; ok && j > i && r.end > 0 {
+			i, off = j, fileHeaderBytes
+		}
+		f := r.files[i]
+		head, records, err := readWrite(f, off)
+		if err != nil {
+			return fmt.Errorf("read %s/%s at %d: %w", r.s.Dir, f.name, off, err)
+		}
+		if records == nil {
+			return r.judge(i, off)
+		}
+		r.deliver(head, records)
+		off += head.extent()
+	}
+}
+
+// readWrite reads and checks one write. Without a valid write there it returns
+// nil records.
+func readWrite(f *found, off int64) (writeHead, []Record, error) {
+	var hb [writeHeader]byte
+	if ok, err := readFull(f.file, hb[:], off); err != nil || !ok || off+writeHeader > f.head.size {
+		return writeHead{}, nil, err
+	}
+	position := f.head.base + off
+	head, ok := decodeWriteHead(hb[:], f.head.generation, position, f.head.size-off)
+	if !ok || head.length == 0 {
+		return head, nil, nil
+	}
+	body := make([]byte, head.length)
+	if ok, err := readFull(f.file, body, off+writeHeader); err != nil || !ok {
+		return head, nil, err
+	}
+	records := make([]Record, 0, min(int(head.count), len(body)/recordHeader))
+	for at := 0; at < len(body); {
+		n, ok := recordAt(body[at:], head.generation, position+writeHeader+int64(at))
+		if !ok {
+			return head, nil, nil
+		}
+		rec, err := decodeRecord(body[at : at+n])
+		if err != nil {
+			// The CRC holds, so the disk gave back what was written.
+			return head, nil, &Damage{File: f.name, Offset: off + writeHeader + int64(at), Position: position,
+				Groups: []ident.GroupID{rec.Group}, Reason: err.Error()}
+		}
+		records = append(records, rec)
+		at += n
+	}
+	if len(records) != int(head.count) || len(records) == 0 {
+		return head, nil, nil
+	}
+	return head, records, nil
+}
+
+// deliver takes the records of one valid write.
+func (r *recovery) deliver(head writeHead, records []Record) {
+	r.last, r.lastStart, r.end = records, head.position, head.position+head.extent()
+	r.bytes += head.extent()
+	for i := range records {
+		rec := &records[i]
+		switch rec.Kind {
+		case KindAppend:
+			if g := r.group(rec.Group, rec.Replica); g != nil {
+				g.append(&rec.Append, head.position)
+			}
+		case KindCheckpoint:
+			r.piece(rec.Piece, head.position)
+		case KindGone:
+			r.gone[replica{rec.Group, rec.Replica}] = true
+			if g := r.groups[rec.Group]; g != nil && g.Replica == rec.Replica {
+				delete(r.groups, rec.Group)
+			}
+		}
+	}
+}
+
+// group finds or makes the group of a record. A higher replica id is a new
+// replica: what an older one wrote is not its. It returns nil for an older one.
+func (r *recovery) group(id ident.GroupID, rep ident.ReplicaID) *Group {
+	g := r.groups[id]
+	if g == nil || g.Replica < rep {
+		g = &Group{ID: id, Replica: rep}
+		r.groups[id] = g
+	}
+	if g.Replica > rep {
+		return nil
+	}
+	return g
+}
+
+// append puts the entries of one record on top of the group's. A gap means that
+// the entries before it are below the group's low, in a file that is partly
+// needed: they are forgotten.
+func (g *Group) append(a *Append, position int64) {
+	g.Term, g.Vote, g.Commit, g.last = a.Term, a.Vote, a.Commit, position
+	if len(a.Entries) == 0 {
+		return
+	}
+	first := a.Entries[0].Index
+	if n := len(g.Entries); n > 0 {
+		start := g.Entries[0].Index
+		if first > g.Entries[n-1].Index+1 || first <= start {
+			g.Entries, g.Positions = nil, nil
+		} else {
+			g.Entries, g.Positions = g.Entries[:first-start], g.Positions[:first-start]
+		}
+	}
+	g.Entries = append(g.Entries, a.Entries...)
+	for range a.Entries {
+		g.Positions = append(g.Positions, position)
+	}
+}
+
+// piece collects a checkpoint. The first piece of one forgets an unfinished one
+// before it.
+func (r *recovery) piece(p Piece, position int64) {
+	r.seenID = max(r.seenID, p.ID)
+	if p.Number == 0 {
+		r.pieces, r.piecesFrom = nil, position
+		clear(r.gone)
+	}
+	if int(p.Number) != len(r.pieces) || p.Number > 0 && r.pieces[0].ID != p.ID {
+		r.pieces = nil
+		return
+	}
+	r.pieces = append(r.pieces, p)
+	if p.Last {
+		r.complete()
+	}
+}
+
+// complete takes a checkpoint whose last piece is there.
+func (r *recovery) complete() {
+	whole := Piece{ID: r.pieces[0].ID}
+	listed := map[ident.GroupID]bool{}
+	for _, p := range r.pieces {
+		for _, s := range p.Groups {
+			whole.Groups = append(whole.Groups, s)
+			listed[s.Group] = true
+			if r.gone[replica{s.Group, s.Replica}] {
+				continue
+			}
+			if g := r.group(s.Group, s.Replica); g != nil {
+				g.State, g.Low = s.State, s.Low
+				g.last = max(g.last, r.piecesFrom)
+			}
+		}
+	}
+	for id, g := range r.groups { // order: deletions only
+		if !listed[id] && g.last < r.piecesFrom {
+			delete(r.groups, id)
+		}
+	}
+	r.pieces, r.checkpoint = nil, &whole
+}
+
+// judge decides whether the bad write at off of file i is the torn tail or
+// corruption: it is corruption if a later write was issued when the bad one was
+// known to be durable.
+func (r *recovery) judge(i int, off int64) error {
+	position := r.files[i].head.base + off
+	if mutant.On(mutant.CorruptAsTorn) {
+		return nil
+	}
+	for j := i; j < len(r.files); j++ {
+		from := int64(fileHeaderBytes)
+		if j == i {
+			from = off + Block
+		}
+		seen, proof, err := r.provenDurable(r.files[j], from, r.logEnd(position))
+		if err != nil {
+			return fmt.Errorf("read %s/%s: %w", r.s.Dir, r.files[j].name, err)
+		}
+		r.dropped = r.dropped || seen
+		if proof || seen && mutant.On(mutant.TornAsCorrupt) {
+			return r.damageAt(i, off)
+		}
+	}
+	return nil
+}
+
+// logEnd is P: where the log ends if nothing behind it counts.
+func (r *recovery) logEnd(position int64) int64 {
+	if r.end == 0 {
+		return position
+	}
+	return r.end
+}
+
+// provenDurable looks for a valid write header at any block from `from` on. It
+// tells whether one was seen at all, and whether one was issued when the bytes
+// at p were known to be durable.
+func (r *recovery) provenDurable(f *found, from, p int64) (seen, proof bool, err error) {
+	const chunk = 256 * Block
+	buf := make([]byte, chunk)
+	for at := from; at < f.head.size; at += chunk {
+		n := min(chunk, f.head.size-at)
+		ok, err := readFull(f.file, buf[:n], at)
+		if err != nil || !ok {
+			return seen, false, err
+		}
+		for b := int64(0); b < n; b += Block {
+			head, ok := decodeWriteHead(buf[b:n], f.head.generation, f.head.base+at+b, f.head.size-at-b)
+			if !ok {
+				continue
+			}
+			seen = true
+			if head.durable > p {
+				return seen, true, nil
+			}
+		}
+	}
+	return seen, false, nil
+}
+
+// damageAt describes the corrupt write with whatever of it can still be read.
+func (r *recovery) damageAt(i int, off int64) error {
+	f := r.files[i]
+	d := &Damage{File: r.s.Dir + "/" + f.name, Offset: off, Position: f.head.base + off,
+		Reason: "a write that was durable is damaged or missing; restore the file, or give up what it held with `varve repair --accept-loss`"}
+	buf := make([]byte, min(WriteBytesMax, f.head.size-off))
+	if ok, err := readFull(f.file, buf, off); err != nil || !ok {
+		return d
+	}
+	named := map[ident.GroupID]bool{}
+	for at := writeHeader; at+recordHeader <= len(buf) && len(d.Groups) < 16; {
+		le := binary.LittleEndian
+		if le.Uint64(buf[at+8:]) != f.head.generation || int64(le.Uint64(buf[at+16:])) != f.head.base+off+int64(at) {
+			break
+		}
+		if g := ident.GroupID(le.Uint64(buf[at+24:])); !named[g] {
+			named[g] = true
+			d.Groups = append(d.Groups, g)
+		}
+		at += recordHeader + int(le.Uint32(buf[at+4:]))
+	}
+	return d
+}
+
+// readFull fills b and reports whether the file was long enough.
+func readFull(f vfs.File, b []byte, off int64) (bool, error) {
+	n, err := f.ReadAt(b, off)
+	if n == len(b) {
+		return true, nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	return false, err
+}

@@ -1,0 +1,26 @@
+package mutant
+
+// Name is one planted bug.
+type Name string
+
+// The planted bugs. Each is found by the simulator, and `make mutants` fails
+// if one is not.
+const (
+	ReplyBeforeSync      Name = "reply-before-sync"        // an append is acknowledged when it is written, not when it is synced
+	CheckpointBeforeSync Name = "checkpoint-before-sync"   // a checkpoint is recorded before the segments it describes are synced
+	CommitFromHardState  Name = "commit-from-hard-state"   // commit after a restart ignores the checkpoint
+	TornAsCorrupt        Name = "torn-taken-for-corrupt"   // any bad write is corruption
+	CorruptAsTorn        Name = "corrupt-taken-for-torn"   // any bad write is the tail
+	UnlinkEarly          Name = "unlink-before-checkpoint" // files go before the checkpoint that lets them go is durable
+	RetentionNeedsSpace  Name = "retention-needs-space"    // retention's entry does not use the system reserve
+	NoDeduplication      Name = "no-deduplication"         // a retried batch is appended again
+	SettingsReadAtApply  Name = "settings-read-at-apply"   // segment size is read from the configuration, not from the log
+)
+
+// All lists every planted bug.
+func All() []Name {
+	return []Name{
+		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
+		CorruptAsTorn, UnlinkEarly, RetentionNeedsSpace, NoDeduplication, SettingsReadAtApply,
+	}
+}
