@@ -26,7 +26,7 @@ func (c PutPlugin) apply(ch *change) error {
 	if !ok && ch.next.plugins.size >= MaxPlugins {
 		return fmt.Errorf("put plugin %s %s: %w: %d versions", c.Name, c.Version, ErrLimit, MaxPlugins)
 	}
-	p := &Plugin{Name: c.Name, Version: c.Version, Digest: c.Digest, Size: c.Size, Spec: bytes.Clone(c.Spec), ChangedAt: ch.index}
+	p := &Plugin{Name: c.Name, Version: c.Version, Digest: c.Digest, Size: c.Size, Spec: c.Spec, ChangedAt: ch.index}
 	ch.next.plugins = ch.next.plugins.with(key, p)
 	ch.emit(PluginChanged{Plugin: p, Previous: previous})
 	ch.pluginChanged(c.Name, c.Version)
@@ -79,7 +79,7 @@ func (c PutStage) apply(ch *change) error {
 	if !ok && ch.next.stages.size >= MaxStages {
 		return fmt.Errorf("put stage %s: %w: %d stages", c.Name, ErrLimit, MaxStages)
 	}
-	s := &Stage{Name: c.Name, Plugin: c.Plugin, PluginVersion: c.PluginVersion, Spec: bytes.Clone(c.Spec), Version: ch.index}
+	s := &Stage{Name: c.Name, Plugin: c.Plugin, PluginVersion: c.PluginVersion, Spec: c.Spec, Version: ch.index}
 	ch.next.stages = ch.next.stages.with(c.Name, s)
 	ch.emit(StageChanged{Stage: s, Previous: previous})
 	ch.stagesChanged([]string{c.Name})

@@ -314,3 +314,20 @@ func TestCheckAgreesWithApply(t *testing.T) {
 		t.Fatalf("check %v, apply %v", err, r.Err)
 	}
 }
+
+func TestCheckOnAnOldImageLeavesNewerOnesAlone(t *testing.T) {
+	l := newLog(t)
+	l.must(broker(1), broker(2), topic("t", 1, 3))
+	// Growing one by one leaves room behind a slice, where a careless append of
+	// another branch would write.
+	for total := int32(4); total < 12; total++ {
+		old := l.core.Image()
+		grown := l.must(CreatePartitions{TopicID: topicID(1), Total: total, Assignments: [][]ident.NodeID{{1}}})
+		if err := old.Check(CreatePartitions{TopicID: topicID(1), Total: total, Assignments: [][]ident.NodeID{{2}}}); err != nil {
+			t.Fatal(err)
+		}
+		if node := grown.Topic.Partitions[total-1].Replicas[0].Node; node != 1 {
+			t.Fatalf("partition %d moved to broker %d", total-1, node)
+		}
+	}
+}

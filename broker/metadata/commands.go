@@ -23,8 +23,8 @@ const (
 )
 
 // Command is one change of the cluster metadata. Commands are plain values;
-// their slices belong to whoever built them, and neither Append nor Apply keeps
-// or changes them. Decode returns the value types, never pointers.
+// their slices belong to whoever built them, and neither Append nor Image.Check
+// keeps or changes them. Decode returns the value types, never pointers.
 //
 // Every command has ExpectVersion: if it is not 0 it is the Version of the
 // image that the proposer decided on, and Apply refuses the command with

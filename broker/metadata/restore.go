@@ -61,6 +61,10 @@ func checkpointBody(data []byte) ([]byte, error) {
 	return data[checkpointHead:end], nil
 }
 
+// maxCounter bounds the counters of group and replica ids in a checkpoint, so
+// that counting on from there cannot wrap.
+const maxCounter = 1 << 62
+
 // The least bytes that an element takes, so that a count can be checked against
 // the rest.
 const (
@@ -104,8 +108,8 @@ func (r *restorer) header() {
 	r.img.nextGroup = ident.GroupID(r.u64())
 	r.img.nextReplica = ident.ReplicaID(r.u64())
 	r.img.nextProducerID = int64(r.u64())
-	r.require(r.img.nextGroup >= FirstGroupID && r.img.nextReplica >= FirstReplicaID && r.img.nextProducerID >= 0,
-		"a counter of ids is below its start")
+	r.require(r.img.nextGroup >= FirstGroupID && r.img.nextReplica >= FirstReplicaID && r.img.nextProducerID >= 0 &&
+		r.img.nextGroup < maxCounter && r.img.nextReplica < maxCounter, "a counter of ids is out of range")
 	r.img.producerIDsVersion = r.past("producer ids version")
 	r.img.limits = r.limits()
 	if err := r.img.limits.Check(); r.err == nil && err != nil {

@@ -174,31 +174,48 @@ func (l *Log) Pending() bool { return len(l.queue) > 0 || l.inflight != nil }
 
 // Write is one group commit.
 type Write struct {
-	seg    *segment
-	off    int64
-	data   []byte
-	end    int64 // position
-	tokens []any
+	seg   *segment
+	head  writeHead
+	items []item
+	buf   []byte // aligned, at least as long as the write
+	total int64
+	end   int64 // position behind it
 }
 
 // Bytes returns the length of the write on disk.
-func (w *Write) Bytes() int64 { return int64(len(w.data)) }
+func (w *Write) Bytes() int64 { return w.total }
 
 // Records returns how many records the write carries.
-func (w *Write) Records() int { return len(w.tokens) }
+func (w *Write) Records() int { return len(w.items) }
 
-// Do writes and syncs. It blocks, and is called once, on any goroutine.
+// Do encodes the records, writes and syncs. It blocks, and is called once, on
+// any goroutine.
 func (w *Write) Do() error {
-	if _, err := w.seg.file.WriteAt(w.data, w.off); err != nil {
-		return fmt.Errorf("write %d bytes at %d of %s: %w", len(w.data), w.off, fileName(w.seg.head.sequence), err)
+	data := w.encode()
+	name := fileName(w.seg.head.sequence)
+	off := w.head.position - w.seg.head.base
+	if _, err := w.seg.file.WriteAt(data, off); err != nil {
+		return fmt.Errorf("write %d bytes at %d of %s: %w", len(data), off, name, err)
 	}
 	if mutant.On(mutant.ReplyBeforeSync) {
 		return nil
 	}
 	if err := w.seg.file.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", fileName(w.seg.head.sequence), err)
+		return fmt.Errorf("sync %s: %w", name, err)
 	}
 	return nil
+}
+
+func (w *Write) encode() []byte {
+	buf := w.buf[:writeHeader]
+	for i := range w.items {
+		buf = w.items[i].rec.encode(buf, w.head.generation, w.head.position+int64(len(buf)))
+	}
+	used := len(buf)
+	buf = buf[:w.total]
+	clear(buf[used:])
+	w.head.encode(buf)
+	return buf
 }
 
 // Next builds the next write from what is queued: as many records as fit into
@@ -238,55 +255,47 @@ func (l *Log) advance() bool {
 
 func (l *Log) build(n int, size int64) *Write {
 	total := align(size)
-	if int64(cap(l.buf)) < total || (int64(cap(l.buf)) > 2*WriteBytesMax && total <= WriteBytesMax) {
+	if int64(len(l.buf)) < total || (len(l.buf) > 2*WriteBytesMax && total <= WriteBytesMax) {
 		l.buf = alignedBuffer(max(total, 64<<10))
 	}
 	position := l.cur.head.base + l.cur.off
-	buf := l.buf[:writeHeader]
-	w := &Write{seg: l.cur, off: l.cur.off, end: position + total, tokens: make([]any, n)}
-	for i := range n {
-		it := &l.queue[i]
-		buf = it.rec.encode(buf, l.cur.head.generation, position+int64(len(buf)))
-		w.tokens[i] = it.token
-		l.queued -= it.cost
-		*it = item{}
+	w := &Write{seg: l.cur, buf: l.buf, total: total, end: position + total, items: make([]item, n)}
+	copy(w.items, l.queue)
+	for i := range w.items {
+		l.queued -= w.items[i].cost
 	}
-	if n == len(l.queue) {
-		l.queue = l.queue[:0]
-	} else {
-		l.queue = append(l.queue[:0], l.queue[n:]...)
-	}
-	head := writeHead{
+	rest := copy(l.queue, l.queue[n:])
+	clear(l.queue[rest:])
+	l.queue = l.queue[:rest]
+	w.head = writeHead{
 		generation: l.cur.head.generation, position: position, previous: l.previous, durable: l.durable,
-		length: uint32(len(buf) - writeHeader), count: uint32(n),
+		length: uint32(size - writeHeader), count: uint32(n),
 	}
-	used := len(buf)
-	buf = buf[:total]
-	clear(buf[used:])
-	head.encode(buf)
-	w.data = buf
 	l.cur.off += total
 	l.previous = w.end
 	l.inflight = w
 	return w
 }
 
-// Done takes the outcome of a write's Do. On success it returns the tokens of
-// the records that are durable now, in order. An error fails the log for ever.
-func (l *Log) Done(w *Write, err error) ([]any, error) {
+// Done takes the outcome of a write's Do and passes the token of each record
+// that is durable now to release, in order. An error fails the log for ever.
+func (l *Log) Done(w *Write, err error, release func(token any)) error {
 	if w != l.inflight {
-		return nil, fmt.Errorf("%w: completion of a write that is not in flight", ErrFailed)
+		return fmt.Errorf("%w: completion of a write that is not in flight", ErrFailed)
 	}
 	l.inflight = nil
 	if err != nil {
 		l.fail(err)
-		return nil, l.failed
+		return l.failed
 	}
 	l.durable = w.end
 	if len(l.queue) == 0 && l.reserved == 0 {
 		l.biggest = 0
 	}
-	return w.tokens, nil
+	for i := range w.items {
+		release(w.items[i].token)
+	}
+	return nil
 }
 
 func (l *Log) fail(err error) {

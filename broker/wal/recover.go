@@ -54,7 +54,7 @@ type Group struct {
 	Entries   []Entry
 	Positions []int64
 
-	last int64 // position of the newest record
+	last int // number of the newest record
 }
 
 // Open recovers the log and makes it ready for writing in a new file. It blocks
@@ -87,17 +87,22 @@ type recovery struct {
 
 	next map[int64]int // where a file's first write says the log went on -> that file
 
-	groups     map[ident.GroupID]*Group
-	gone       map[replica]bool // since the first piece of the checkpoint being read
-	pieces     []Piece          // of the checkpoint that is being read
-	piecesFrom int64            // position of its first piece
-	checkpoint *Piece           // the newest complete one, all groups in one piece
-	seenID     uint64           // highest checkpoint id
-	scanned    int64            // position where reading began
+	groups       map[ident.GroupID]*Group
+	gone         map[replica]bool // since the first piece of the checkpoint being read
+	pieces       []Piece          // of the checkpoint that is being read
+	piecesFrom   int              // number of its first record
+	piecesAt     int64            // position of its first write
+	checkpoint   *Piece           // the newest complete one, all groups in one piece
+	checkpointAt int64            // position of its first write
+	seenID       uint64           // highest checkpoint id
+	begins       int64            // the place where reading began: nothing before it was read
+	records      int              // read so far
 
 	end       int64    // P: end of the last valid write
 	last      []Record // of the last valid write
-	lastStart int64    // its position
+	lastHead  writeHead
+	lastFile  int   // that holds it
+	provenLow int64 // of the newest checkpoint before it, or what a file header promises
 	bytes     int64
 	dropped   bool
 }
@@ -133,7 +138,6 @@ func (r *recovery) run() error {
 	if err != nil {
 		return err
 	}
-	r.scanned = r.files[first].head.base
 	if err := r.scan(first); err != nil {
 		return err
 	}
@@ -188,7 +192,7 @@ func (r *recovery) readHeaders() error {
 // wholly below what the newest header says is needed.
 func (r *recovery) readFirstWrites() (int, error) {
 	r.next = map[int64]int{}
-	first := -1
+	first, begins := 0, int64(-1)
 	low := r.files[len(r.files)-1].head.low
 	for i, f := range r.files {
 		head, records, err := readWrite(f, fileHeaderBytes)
@@ -201,11 +205,40 @@ func (r *recovery) readFirstWrites() (int, error) {
 		// Of several files that continue the log at one place the newest is
 		// alive; the others were dropped by an earlier recovery.
 		r.next[head.previous] = i
-		if first < 0 && f.head.base+f.head.size > low {
-			first = i
+		if begins < 0 && f.head.base+f.head.size > low {
+			begins = head.previous
 		}
 	}
-	return max(first, 0), nil
+	if begins >= 0 {
+		// A later file may hold the same write again; then that one counts.
+		first = r.next[begins]
+	}
+	r.begins = begins
+	return first, nil
+}
+
+// fromTheStart reports whether reading began with the first write of all. That
+// one names its own position as the place before it, and so does each copy that
+// a recovery made of it.
+func (r *recovery) fromTheStart() bool {
+	if r.begins < 0 {
+		return r.files[0].head.base == 0
+	}
+	for _, f := range r.files {
+		if r.begins == f.head.base+fileHeaderBytes {
+			return true
+		}
+	}
+	return false
+}
+
+// promised is the highest low of any file header.
+func (r *recovery) promised() int64 {
+	low := int64(0)
+	for _, f := range r.files {
+		low = max(low, f.head.low)
+	}
+	return low
 }
 
 // readHeader returns a file's header, or what is wrong with it.
@@ -250,16 +283,15 @@ func holdsWrite(f vfs.File, size int64) (bool, error) {
 
 // checkComplete refuses a log whose beginning, or newest checkpoint, is missing.
 func (r *recovery) checkComplete() error {
-	low, promised := r.lastLow(), int64(0)
-	for _, f := range r.files {
-		promised = max(promised, f.head.low)
-	}
+	low, promised := r.lastLow(), r.promised()
 	f, reason := r.files[0], ""
 	switch {
-	case r.checkpoint == nil && r.scanned > 0:
-		reason = fmt.Sprintf("the oldest file begins at log position %d and there is no checkpoint: a file is missing or damaged", r.scanned)
-	case r.checkpoint != nil && low < r.scanned:
-		reason = fmt.Sprintf("the oldest file begins at log position %d, but the checkpoint needs position %d: a file is missing or damaged", r.scanned, low)
+	case r.fromTheStart() && low >= promised:
+		return nil
+	case r.checkpoint == nil:
+		reason = fmt.Sprintf("the oldest readable write follows log position %d and there is no checkpoint: a file is missing or damaged", r.begins)
+	case low < r.begins:
+		reason = fmt.Sprintf("the oldest readable write follows log position %d, but the checkpoint needs position %d: a file is missing or damaged", r.begins, low)
 	case low < promised:
 		reason = fmt.Sprintf("a file header says that a checkpoint needed nothing below position %d, but the newest checkpoint found needs position %d: a checkpoint is missing or damaged", promised, low)
 	default:
@@ -270,8 +302,11 @@ func (r *recovery) checkComplete() error {
 
 // lastLow is the smallest position that the newest checkpoint needs.
 func (r *recovery) lastLow() int64 {
-	if r.checkpoint == nil || len(r.checkpoint.Groups) == 0 {
+	if r.checkpoint == nil {
 		return 0
+	}
+	if len(r.checkpoint.Groups) == 0 {
+		return r.checkpointAt
 	}
 	low := r.checkpoint.Groups[0].Low
 	for _, g := range r.checkpoint.Groups {
@@ -284,6 +319,12 @@ func (r *recovery) lastLow() int64 {
 // in the page cache only, and then removes what is dead.
 func (r *recovery) start() (*Log, error) {
 	l := &Log{fs: r.fs, s: r.s, sequence: r.sequence + 1, low: r.lastLow()}
+	ok := false
+	defer func() {
+		if !ok && l.cur != nil {
+			l.cur.file.Close()
+		}
+	}()
 	for _, f := range r.files {
 		l.old = append(l.old, &closed{name: f.name, end: f.head.base + f.head.size, size: f.head.size})
 		l.allocated += f.head.size
@@ -291,7 +332,9 @@ func (r *recovery) start() (*Log, error) {
 	if err := r.makeCurrent(l); err != nil {
 		return nil, err
 	}
-	l.previous, l.durable = r.lastStart, r.lastStart
+	// The copy takes the place of the last write, and of copies that earlier
+	// recoveries made of it: all of them name the same place before them.
+	l.previous, l.durable = r.lastHead.previous, r.lastHead.previous
 	if len(r.last) == 0 {
 		l.previous = l.cur.head.base + fileHeaderBytes
 		l.durable = l.previous
@@ -305,8 +348,11 @@ func (r *recovery) start() (*Log, error) {
 		}
 	}
 	if len(r.dead) > 0 {
-		return l, r.fs.SyncDir(r.s.Dir)
+		if err := r.fs.SyncDir(r.s.Dir); err != nil {
+			return nil, err
+		}
 	}
+	ok = true
 	return l, nil
 }
 
@@ -315,10 +361,10 @@ func (r *recovery) start() (*Log, error) {
 func (r *recovery) makeCurrent(l *Log) error {
 	head := fileHeader{
 		sequence: l.sequence, generation: r.s.Entropy(), base: r.base, size: r.s.FirstFileBytes,
-		low: l.low, directory: r.s.Directory,
+		low: max(r.provenLow, r.promised()), directory: r.s.Directory,
 	}
-	if r.end > 0 {
-		head.size = r.s.FileBytes
+	if r.end > 0 { // the settings may have been made smaller since
+		head.size = max(r.s.FileBytes, fileHeaderBytes+r.lastHead.extent())
 	}
 	file, err := createFile(r.fs, r.s.Dir, head)
 	if err == nil {
@@ -333,6 +379,17 @@ func (r *recovery) makeCurrent(l *Log) error {
 	empty, zerr := allZero(spare.file, spare.head.size)
 	if zerr != nil || !empty {
 		return err
+	}
+	// The process that made it may have been killed before its header or its
+	// name was durable.
+	if _, err = spare.file.WriteAt(spare.head.encode(), 0); err == nil {
+		err = spare.file.Sync()
+	}
+	if err == nil {
+		err = r.fs.SyncDir(r.s.Dir)
+	}
+	if err != nil {
+		return fmt.Errorf("reuse %s: %w", spare.name, err)
 	}
 	r.files = r.files[:len(r.files)-1]
 	l.old = l.old[:len(l.old)-1]
@@ -365,8 +422,7 @@ func (l *Log) rewrite(records []Record) error {
 	if w == nil || w.Records() != len(records) {
 		return fmt.Errorf("%w: the last write does not fit into a new file", ErrTooLarge)
 	}
-	_, err := l.Done(w, w.Do())
-	return err
+	return l.Done(w, w.Do(), func(any) {})
 }
 
 func (r *recovery) result() *Recovered {

@@ -19,7 +19,7 @@ import (
 func (r *recovery) scan(i int) error {
 	off := int64(fileHeaderBytes)
 	for {
-		if j, ok := r.next[r.end]; ok && j > i && r.end > 0 {
+		if j, ok := r.next[r.files[i].head.base+off]; ok && j > i {
 			i, off = j, fileHeaderBytes
 		}
 		f := r.files[i]
@@ -30,7 +30,7 @@ func (r *recovery) scan(i int) error {
 		if records == nil {
 			return r.judge(i, off)
 		}
-		r.deliver(head, records)
+		r.deliver(i, head, records)
 		off += head.extent()
 	}
 }
@@ -73,15 +73,18 @@ func readWrite(f *found, off int64) (writeHead, []Record, error) {
 }
 
 // deliver takes the records of one valid write.
-func (r *recovery) deliver(head writeHead, records []Record) {
-	r.last, r.lastStart, r.end = records, head.position, head.position+head.extent()
+func (r *recovery) deliver(file int, head writeHead, records []Record) {
+	r.provenLow = r.lastLow() // this write was issued when all before it was durable
+	r.last, r.lastHead, r.lastFile, r.end = records, head, file, head.position+head.extent()
 	r.bytes += head.extent()
 	for i := range records {
 		rec := &records[i]
+		r.records++
 		switch rec.Kind {
 		case KindAppend:
 			if g := r.group(rec.Group, rec.Replica); g != nil {
 				g.append(&rec.Append, head.position)
+				g.last = r.records
 			}
 		case KindCheckpoint:
 			r.piece(rec.Piece, head.position)
@@ -112,7 +115,7 @@ func (r *recovery) group(id ident.GroupID, rep ident.ReplicaID) *Group {
 // the entries before it are below the group's low, in a file that is partly
 // needed: they are forgotten.
 func (g *Group) append(a *Append, position int64) {
-	g.Term, g.Vote, g.Commit, g.last = a.Term, a.Vote, a.Commit, position
+	g.Term, g.Vote, g.Commit = a.Term, a.Vote, a.Commit
 	if len(a.Entries) == 0 {
 		return
 	}
@@ -136,7 +139,7 @@ func (g *Group) append(a *Append, position int64) {
 func (r *recovery) piece(p Piece, position int64) {
 	r.seenID = max(r.seenID, p.ID)
 	if p.Number == 0 {
-		r.pieces, r.piecesFrom = nil, position
+		r.pieces, r.piecesFrom, r.piecesAt = nil, r.records, position
 		clear(r.gone)
 	}
 	if int(p.Number) != len(r.pieces) || p.Number > 0 && r.pieces[0].ID != p.ID {
@@ -171,7 +174,7 @@ func (r *recovery) complete() {
 			delete(r.groups, id)
 		}
 	}
-	r.pieces, r.checkpoint = nil, &whole
+	r.pieces, r.checkpoint, r.checkpointAt = nil, &whole, r.piecesAt
 }
 
 // judge decides whether the bad write at off of file i is the torn tail or
@@ -185,7 +188,7 @@ func (r *recovery) judge(i int, off int64) error {
 	for j := i; j < len(r.files); j++ {
 		from := int64(fileHeaderBytes)
 		if j == i {
-			from = off + Block
+			from = off
 		}
 		seen, proof, err := r.provenDurable(r.files[j], from, r.logEnd(position))
 		if err != nil {

@@ -70,18 +70,20 @@ func (c *cursor) byte() (byte, bool) {
 
 // varint reads a zigzag number of at most 5 bytes and 32 bits.
 func (c *cursor) varint() (int32, bool) {
-	if c.pos < len(c.buf) {
-		if b := c.buf[c.pos]; b < 0x80 {
-			c.pos++
-			return int32(b>>1) ^ -int32(b&1), true
-		}
-		if c.pos+1 < len(c.buf) {
-			if b := c.buf[c.pos+1]; b < 0x80 {
-				u := uint32(c.buf[c.pos]&0x7f) | uint32(b)<<7
-				c.pos += 2
-				return int32(u>>1) ^ -int32(u&1), true
-			}
-		}
+	if c.pos < len(c.buf) && c.buf[c.pos] < 0x80 {
+		b := c.buf[c.pos]
+		c.pos++
+		return int32(b>>1) ^ -int32(b&1), true
+	}
+	return c.longVarint()
+}
+
+func (c *cursor) longVarint() (int32, bool) {
+	if c.pos+1 < len(c.buf) && c.buf[c.pos+1] < 0x80 {
+		// Not a short number here, or varint had taken it.
+		u := uint32(c.buf[c.pos]&0x7f) | uint32(c.buf[c.pos+1])<<7
+		c.pos += 2
+		return int32(u>>1) ^ -int32(u&1), true
 	}
 	u, ok := c.uvarint(maxVarintBytes, 1<<4-1)
 	return int32(uint32(u)>>1) ^ -int32(u&1), ok
@@ -89,11 +91,10 @@ func (c *cursor) varint() (int32, bool) {
 
 // varlong reads a zigzag number of at most 10 bytes and 64 bits.
 func (c *cursor) varlong() (int64, bool) {
-	if c.pos < len(c.buf) {
-		if b := c.buf[c.pos]; b < 0x80 {
-			c.pos++
-			return int64(b>>1) ^ -int64(b&1), true
-		}
+	if c.pos < len(c.buf) && c.buf[c.pos] < 0x80 {
+		b := c.buf[c.pos]
+		c.pos++
+		return int64(b>>1) ^ -int64(b&1), true
 	}
 	u, ok := c.uvarint(maxVarlongBytes, 1)
 	return int64(u>>1) ^ -int64(u&1), ok
@@ -121,7 +122,15 @@ func (c *cursor) skip(n int32, end int64) bool {
 	if n < 0 || int64(n) > end-c.offset() {
 		return false
 	}
-	left := int(n)
+	if int(n) <= len(c.buf)-c.pos {
+		c.pos += int(n)
+		return true
+	}
+	return c.skipChunks(int(n))
+}
+
+// skipChunks passes over more bytes than are left in the chunk.
+func (c *cursor) skipChunks(left int) bool {
 	for left > len(c.buf)-c.pos {
 		left -= len(c.buf) - c.pos
 		c.pos = len(c.buf)
@@ -167,8 +176,17 @@ func (c *cursor) begin() (end int64, attributes byte, what string) {
 	return end, attributes, ""
 }
 
-// scan walks over one record without looking at its contents. It returns what
+// next walks over one record without looking at its contents. It returns what
 // is wrong, or nothing.
+func (c *cursor) next(s *recordShape) (what string) {
+	if n := quickScan(c.buf[c.pos:], s); n > 0 {
+		c.pos += n
+		return ""
+	}
+	return c.scan(s)
+}
+
+// scan is next for a record of any size, in any number of chunks.
 func (c *cursor) scan(s *recordShape) (what string) {
 	end, _, what := c.begin()
 	if what != "" {

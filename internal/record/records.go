@@ -103,7 +103,7 @@ func (s *forEachState) release() {
 	forEachPool.Put(s)
 }
 
-// decode reads one record, as cursor.scan does, and keeps its fields.
+// decode reads one record, as cursor.next does, and keeps its fields.
 func (s *forEachState) decode(c *cursor) (what string) {
 	end, attributes, what := c.begin()
 	if what != "" {

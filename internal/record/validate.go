@@ -1,8 +1,6 @@
 package record
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Limits says what Validate accepts.
 type Limits struct {
@@ -76,15 +74,7 @@ func Validate(b []byte, lim Limits) (Info, error) {
 	if err := checkBatch(b, &h, &lim); err != nil {
 		return Info{}, fmt.Errorf("validate batch: %w", err)
 	}
-	w := walker{
-		h:   &h,
-		lim: &lim,
-		info: Info{
-			Header:               h,
-			MaxTimestamp:         NoTimestamp,
-			OffsetOfMaxTimestamp: -1,
-		},
-	}
+	w := walker{lim: lim, info: Info{Header: h, MaxTimestamp: NoTimestamp, OffsetOfMaxTimestamp: -1}}
 	records := b[HeaderSize:]
 	if h.Codec() == None {
 		err = w.walk(&cursor{buf: records})
@@ -159,18 +149,18 @@ func checkAttributes(h *Header, lim *Limits) error {
 	return nil
 }
 
-// walker is the state of the walk over the records of one batch.
+// walker is the state of the walk over the records of one batch. It holds no
+// pointers into Validate's frame, which would move to the heap with errs.
 type walker struct {
-	h    *Header
-	lim  *Limits
+	lim  Limits
 	info Info
 	errs *RecordsError
 }
 
 func (w *walker) walk(c *cursor) error {
 	var s recordShape
-	for i := range int(w.h.Count) {
-		if what := c.scan(&s); what != "" {
+	for i := range int(w.info.Header.Count) {
+		if what := c.next(&s); what != "" {
 			return c.fail(i, what)
 		}
 		w.check(i, &s)
@@ -193,7 +183,7 @@ func (w *walker) check(i int, s *recordShape) {
 	if s.keyLen < 0 {
 		w.info.NullKeys++
 	}
-	timestamp := w.h.BaseTimestamp + s.timestampDelta // wraps as in clients
+	timestamp := w.info.Header.BaseTimestamp + s.timestampDelta // wraps as in clients
 	switch {
 	case int(s.offsetDelta) != i:
 		w.refuse(i, ErrInvalidRecord, badOffset, int64(s.offsetDelta))

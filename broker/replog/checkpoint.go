@@ -1,0 +1,209 @@
+package replog
+
+import (
+	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/mutant"
+)
+
+// pieceBytesMax is where a checkpoint is cut into pieces, so that a piece fits
+// at the end of a file.
+const pieceBytesMax = 256 << 10
+
+// round is one checkpoint in the making: the state of every changed group is
+// captured, what the states claim about files is made durable, then the whole
+// checkpoint is logged, then proven, and only then may files go (G4).
+type round struct {
+	e        *Engine
+	id       uint64
+	captured []*group
+	flushing map[*group]bool
+	logged   bool
+	low      int64
+}
+
+// pieceToken travels with a piece of a checkpoint, or with its proof.
+type pieceToken struct {
+	r    *round
+	last bool // the checkpoint's last piece
+	done bool // the proof
+}
+
+// Checkpoint asks for a checkpoint of everything as soon as possible. It is
+// complete when Checkpointing reports false.
+func (e *Engine) Checkpoint() { e.forced = true }
+
+// Checkpointing reports whether a checkpoint was asked for or is being made.
+func (e *Engine) Checkpointing() bool { return e.forced || e.round != nil }
+
+// advanceRound begins a round if one is due and moves the current one on.
+func (e *Engine) advanceRound() {
+	if e.round == nil {
+		due := e.wal.Debt() >= e.c.RoundBytes && e.wal.Tail()-e.roundTail >= e.c.RoundBytes/4
+		if !e.forced && !due {
+			return
+		}
+		e.beginRound()
+	}
+	r := e.round
+	if r.logged {
+		return
+	}
+	for _, g := range r.captured {
+		if r.flushing[g] && (g.m.Flushed() || mutant.On(mutant.CheckpointBeforeSync)) {
+			delete(r.flushing, g)
+		}
+		if r.flushing[g] {
+			e.offer(g)
+		}
+	}
+	if len(r.flushing) == 0 {
+		r.log()
+	}
+}
+
+// beginRound captures the state of every group that changed since the last
+// round.
+func (e *Engine) beginRound() {
+	e.forced = false
+	e.checkpoints++
+	e.roundTail = e.wal.Tail()
+	r := &round{e: e, id: e.checkpoints, flushing: map[*group]bool{}}
+	e.round = r
+	for _, g := range e.order {
+		if !g.changed || g.parked != nil {
+			continue
+		}
+		g.changed = false
+		g.captured = g.state(g.m.Snapshot())
+		g.capIndex = g.applied
+		r.captured = append(r.captured, g)
+		r.flushing[g] = true
+		e.offer(g)
+	}
+}
+
+// state encodes the group's part of a checkpoint now.
+func (g *group) state(machine []byte) wal.GroupState {
+	st := state{
+		term: g.logged.Term, vote: g.logged.Vote, commit: max(g.logged.Commit, g.applied),
+		applied: g.applied, appliedTerm: g.appliedT, machine: machine,
+	}
+	st.voters = g.voters()
+	return wal.GroupState{Group: g.id, Replica: g.replica, Low: g.low(g.applied), State: st.encode()}
+}
+
+// remove forgets a group that was destroyed, or parked before its files were
+// durable.
+func (r *round) remove(g *group) {
+	delete(r.flushing, g)
+	for i, c := range r.captured {
+		if c == g {
+			r.captured = append(r.captured[:i], r.captured[i+1:]...)
+			return
+		}
+	}
+}
+
+// log writes the whole checkpoint: new states of the captured groups, the last
+// ones of all others.
+func (r *round) log() {
+	r.logged = true
+	e := r.e
+	captured := make(map[*group]bool, len(r.captured))
+	for _, g := range r.captured {
+		captured[g] = true
+	}
+	states := make([]wal.GroupState, 0, len(e.order)+len(e.waiting))
+	for _, g := range e.order {
+		switch {
+		case captured[g]:
+			states = append(states, g.captured)
+		default:
+			states = append(states, g.carry())
+		}
+	}
+	for _, id := range e.Waiting() {
+		states = append(states, e.carryWaiting(e.waiting[id]))
+	}
+	r.low = e.wal.Tail()
+	var bytes int64
+	for _, s := range states {
+		r.low = min(r.low, s.Low)
+		bytes += int64(len(s.State)) + 64
+	}
+	e.wal.SetReserve(2*bytes + 1<<20)
+	r.enqueue(states)
+}
+
+func (r *round) enqueue(states []wal.GroupState) {
+	for number := uint32(0); ; number++ {
+		n, bytes := 0, 0
+		for n < len(states) && (n == 0 || bytes+len(states[n].State) <= pieceBytesMax) {
+			bytes += len(states[n].State)
+			n++
+		}
+		last := n == len(states)
+		rec := wal.Record{Kind: wal.KindCheckpoint, Piece: wal.Piece{ID: r.id, Number: number, Last: last, Groups: states[:n]}}
+		if err := r.e.wal.Enqueue(rec, &pieceToken{r: r, last: last}, 0); err != nil {
+			r.e.fail(err)
+			return
+		}
+		if last {
+			return
+		}
+		states = states[n:]
+	}
+}
+
+// carry is the part of a group that was not captured: its last state, or that
+// of a group that never had one. Nothing changed if its entries are where they
+// were.
+func (g *group) carry() wal.GroupState {
+	s := g.last
+	if s.State == nil {
+		st := state{term: g.logged.Term, vote: g.logged.Vote, voters: g.voters()}
+		s = wal.GroupState{Group: g.id, Replica: g.replica, State: st.encode()}
+	}
+	s.Low = g.low(g.lastIndex)
+	return s
+}
+
+// carryWaiting is the part of a group that was recovered and is not started.
+func (e *Engine) carryWaiting(w *wal.Group) wal.GroupState {
+	s := wal.GroupState{Group: w.ID, Replica: w.Replica, Low: w.Low, State: w.State}
+	if s.State == nil {
+		st := state{term: w.Term, vote: w.Vote}
+		s.State, s.Low = st.encode(), e.wal.Tail()
+		if len(w.Positions) > 0 {
+			s.Low = w.Positions[0]
+		}
+	}
+	return s
+}
+
+// durable is told that a piece, or the proof, is synced.
+func (r *round) durable(t *pieceToken) {
+	e := r.e
+	switch {
+	case t.done:
+		r.finish()
+	case t.last:
+		if err := e.wal.Enqueue(wal.Record{Kind: wal.KindProof}, &pieceToken{r: r, done: true}, 0); err != nil {
+			e.fail(err)
+		}
+	}
+}
+
+// finish lets go of what the proven checkpoint makes superfluous.
+func (r *round) finish() {
+	e := r.e
+	e.round = nil
+	e.stats.Checkpoints++
+	e.garbage = append(e.garbage, e.wal.Advance(r.low)...)
+	for _, g := range r.captured {
+		g.last, g.captured, g.lastIndex = g.captured, wal.GroupState{}, g.capIndex
+		g.forget(g.lastIndex)
+		g.m.Durable()
+		e.offer(g)
+	}
+}

@@ -1,0 +1,34 @@
+// Package replog is the replicated log engine: one etcd Raft group per
+// partition and one for the cluster metadata, all appending to one write-ahead
+// log (design decisions D2 and D2a). It is the only importer of etcd raft.
+//
+// It is a core. The owner feeds it proposals, the end of I/O tasks and the
+// time, calls Poll, and performs the tasks that Poll returns, on any goroutine;
+// each finished task is an event again. Nothing here starts a goroutine, reads
+// a clock or waits.
+//
+// What a group replicates is its Machine. Entries are applied in order on the
+// owner, exactly once per life of the machine; after a restart the machine is
+// restored from the newest checkpoint and entries behind it are applied again.
+//
+// Invariants:
+//
+//	G1 Nothing that depends on an append leaves before the append is durable:
+//	   Raft's responses and Apply follow the write-ahead log's release.
+//	G2 An append that changes nothing durable (commit index only) causes no
+//	   write and no sync.
+//	G3 After a restart commit = max(hard state, checkpoint's applied), at most
+//	   the last index; Raft panics otherwise.
+//	G4 A checkpoint lists every group, also one that was recovered and not yet
+//	   started; a file goes only after the checkpoint is durable and proven.
+//	G5 An apply that fails or panics parks its group, and no other. A parked
+//	   group never holds the write-ahead log: its entries are copied forward.
+//	G6 A group is destroyed only by Destroy.
+//	G7 Proposals of one group are applied in the order in which they were made.
+//
+// Concurrency: an Engine and its machines belong to one goroutine. Task.Do runs
+// anywhere.
+//
+// Several voters per group need a transport, which this package does not have
+// yet: messages to other replicas are handed to Config.Send.
+package replog

@@ -1,0 +1,270 @@
+package replog
+
+import (
+	"fmt"
+	"sort"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// Config sets up an Engine.
+type Config struct {
+	FS  vfs.FS
+	WAL wal.Settings
+	// RoundBytes of replay debt start a checkpoint round; 0 is a quarter of
+	// WAL.BytesMax.
+	RoundBytes int64
+	// WaitBytesMax bounds the data of proposals that wait for space, and
+	// WaitMax how long each waits.
+	WaitBytesMax int64
+	WaitMax      time.Duration
+	// DiskReserve is free disk space that clients' proposals may not use.
+	DiskReserve int64
+	// Send hands a message for another replica to the transport. nil if every
+	// group has one voter.
+	Send func(ident.GroupID, raftpb.Message)
+}
+
+// DefaultConfig returns the settings of DESIGN D2.
+func DefaultConfig(fs vfs.FS) Config {
+	return Config{
+		FS: fs, WAL: wal.DefaultSettings(), WaitBytesMax: 64 << 20, WaitMax: 10 * time.Second, DiskReserve: 64 << 20,
+	}
+}
+
+// Engine runs all groups of one broker.
+type Engine struct {
+	c   Config
+	wal *wal.Log
+	now time.Time
+	err error
+
+	groups  map[ident.GroupID]*group
+	order   []*group                     // by id
+	waiting map[ident.GroupID]*wal.Group // recovered, not started
+	ready   []*group                     // with something to do
+	offers  []*group                     // whose machines may have work
+
+	stalled      []stalled // proposals that wait for space, oldest first
+	stalledBytes int64
+	diskFree     int64 // as of the last Tick, less what was proposed since
+
+	committing bool
+	prepareOff bool // the last Prepare failed; wait for Tick
+	garbage    []wal.Garbage
+	removing   bool
+
+	checkpoints uint64 // highest id used
+	round       *round
+	roundTail   int64 // where the write-ahead log ended when the last round began
+	forced      bool
+	stats       Stats
+}
+
+// stalled is a proposal that waits for space.
+type stalled struct {
+	group ident.GroupID
+	p     proposal
+	until time.Time
+}
+
+// Open recovers the write-ahead log. Groups do not run before Start.
+func Open(c Config, now time.Time) (*Engine, *wal.Recovered, error) {
+	if c.RoundBytes == 0 {
+		c.RoundBytes = c.WAL.BytesMax / 4
+	}
+	log, rec, err := wal.Open(c.FS, c.WAL)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := &Engine{
+		c: c, wal: log, now: now, checkpoints: rec.Checkpoint,
+		groups: map[ident.GroupID]*group{}, waiting: map[ident.GroupID]*wal.Group{},
+	}
+	for _, g := range rec.Groups {
+		e.waiting[g.ID] = g
+	}
+	e.look()
+	return e, rec, nil
+}
+
+// Waiting returns the groups that were recovered and not started, by id.
+func (e *Engine) Waiting() []ident.GroupID {
+	ids := make([]ident.GroupID, 0, len(e.waiting))
+	for id := range e.waiting { // order: sorted below
+		ids = append(ids, id)
+	}
+	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
+	return ids
+}
+
+// Start opens a group: with what was recovered of it, else as a new one. open
+// restores its machine from a checkpoint's state, nil for a machine that has
+// none. With one voter it campaigns at once. An error leaves the group as it
+// was, recovered and not started.
+func (e *Engine) Start(s Spec, open func(machine []byte) (Machine, error)) error {
+	if e.groups[s.ID] != nil {
+		return fmt.Errorf("start group %d: started already", s.ID)
+	}
+	rec := e.waiting[s.ID]
+	if rec != nil && rec.Replica != s.Replica {
+		return fmt.Errorf("start group %d: replica %d is wanted, %d is on disk: %w", s.ID, s.Replica, rec.Replica, ErrDamaged)
+	}
+	g, st, err := e.restore(s, rec)
+	if err != nil {
+		return fmt.Errorf("start group %d: %w", s.ID, err)
+	}
+	if g.m, err = open(st.machine); err != nil {
+		return fmt.Errorf("start group %d: %w", s.ID, err)
+	}
+	if g.rn, err = newNode(g); err != nil {
+		g.m.Close()
+		return fmt.Errorf("start group %d: %w", s.ID, err)
+	}
+	delete(e.waiting, s.ID)
+	e.groups[s.ID] = g
+	at := sort.Search(len(e.order), func(i int) bool { return e.order[i].id >= g.id })
+	e.order = append(e.order, nil)
+	copy(e.order[at+1:], e.order[at:])
+	e.order[at] = g
+	if len(g.store.conf.Voters) == 1 {
+		if err := g.rn.Campaign(); err != nil {
+			return fmt.Errorf("start group %d: campaign: %w", s.ID, err)
+		}
+	}
+	e.mark(g)
+	return nil
+}
+
+func newNode(g *group) (rn *raft.RawNode, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	return raft.NewRawNode(&raft.Config{
+		ID: uint64(g.replica), ElectionTick: 15, HeartbeatTick: 5, Storage: g.store, Applied: g.applied,
+		AsyncStorageWrites: true, MaxSizePerMsg: proposeBytesMax, MaxCommittedSizePerReady: 4 << 20,
+		MaxInflightMsgs: 256, CheckQuorum: true, PreVote: true, Logger: silent{},
+		DisableProposalForwarding: true, StepDownOnRemoval: true,
+	})
+}
+
+// Destroy ends a group because group 0 applied its deletion. Its files are the
+// caller's.
+func (e *Engine) Destroy(id ident.GroupID) {
+	rec := wal.Record{Group: id, Kind: wal.KindGone}
+	if g := e.groups[id]; g != nil {
+		rec.Replica = g.replica
+		if g.parked == nil {
+			g.park(ErrUnknownGroup)
+		}
+		g.m.Close()
+		delete(e.groups, id)
+		at := sort.Search(len(e.order), func(i int) bool { return e.order[i].id >= id })
+		e.order = append(e.order[:at], e.order[at+1:]...)
+		if e.round != nil {
+			e.round.remove(g)
+		}
+	} else if w := e.waiting[id]; w != nil {
+		rec.Replica = w.Replica
+		delete(e.waiting, id)
+	} else {
+		return
+	}
+	if err := e.wal.Enqueue(rec, nil, 0); err != nil {
+		e.fail(err)
+	}
+}
+
+// Propose asks for data to become the group's next entry. The engine keeps
+// data, which must not change any more. The outcome is the machine's Apply with
+// the token, or its Dropped; it may come before Propose returns. System
+// proposals may use the space that is kept back from clients.
+func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) error {
+	g := e.groups[id]
+	if g == nil {
+		return ErrUnknownGroup
+	}
+	p := proposal{data: data, token: token, cost: wal.Cost(1, int64(len(data)))}
+	switch {
+	case e.err != nil:
+		return ErrFailed
+	case g.parked != nil:
+		return ErrParked
+	case !e.wal.Fits(p.cost):
+		return wal.ErrTooLarge
+	case !system && (len(e.stalled) > 0 || !e.room(p, false)):
+		if e.stalledBytes+int64(len(data)) > e.c.WaitBytesMax {
+			return ErrBusy
+		}
+		e.stalled = append(e.stalled, stalled{group: id, p: p, until: e.now.Add(e.c.WaitMax)})
+		e.stalledBytes += int64(len(data))
+		return nil
+	case system && !e.room(p, true):
+		return ErrNoSpace
+	}
+	g.queue = append(g.queue, p)
+	e.mark(g)
+	return nil
+}
+
+// room takes space for a proposal if it is there: in the write-ahead log for
+// its record, and on disk for the segment it ends up in.
+func (e *Engine) room(p proposal, system bool) bool {
+	if !system && e.diskFree-int64(len(p.data)) < e.c.DiskReserve {
+		return false
+	}
+	if !e.wal.Reserve(p.cost, system) {
+		return false
+	}
+	e.diskFree -= int64(len(p.data))
+	return true
+}
+
+// mark puts a group on the list of those with work.
+func (e *Engine) mark(g *group) {
+	if !g.dirty {
+		g.dirty = true
+		e.ready = append(e.ready, g)
+	}
+}
+
+// Step gives a group a message from another replica.
+func (e *Engine) Step(id ident.GroupID, m raftpb.Message) {
+	if g := e.groups[id]; g != nil && g.parked == nil {
+		_ = g.rn.Step(m) // a message that makes no sense is dropped, as a lost one
+		e.mark(g)
+	}
+}
+
+// Err returns why the engine failed, or nil. A failed engine serves nothing any
+// more; the broker must stop.
+func (e *Engine) Err() error { return e.err }
+
+func (e *Engine) fail(err error) {
+	if e.err != nil {
+		return
+	}
+	e.err = fmt.Errorf("%w: %w", ErrFailed, err)
+	for _, s := range e.stalled {
+		if g := e.groups[s.group]; g != nil {
+			g.m.Dropped(s.p.token, ErrFailed)
+		}
+	}
+	e.stalled, e.stalledBytes = nil, 0
+}
+
+// Close releases all files. What is in flight is lost as in a crash.
+func (e *Engine) Close() {
+	for _, g := range e.order {
+		g.m.Close()
+	}
+	_ = e.wal.Close() // nothing is written here, so nothing can be lost
+}

@@ -1,0 +1,327 @@
+package replog
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// group is one started Raft group.
+type group struct {
+	e       *Engine
+	id      ident.GroupID
+	replica ident.ReplicaID
+	rn      *raft.RawNode
+	store   *store
+	m       Machine
+
+	queue    []proposal // not yet given to Raft
+	given    []proposal // given to Raft, index not yet known
+	pending  []waiting  // in the log, not yet applied
+	leading  bool       // Machine.Lead was called
+	dirty    bool       // in Engine.ready
+	parked   error
+	applied  uint64
+	appliedT uint64
+
+	logged raftpb.HardState // as of the newest record enqueued
+	flight []*appendToken   // appends enqueued and not yet durable, in order
+	where  []span           // write-ahead log positions of entries above the last checkpoint
+
+	changed   bool           // since the last capture
+	last      wal.GroupState // part of the last durable checkpoint
+	lastIndex uint64         // applied index of last
+	captured  wal.GroupState // part of the round in progress
+	capIndex  uint64         // applied index of captured
+	offered   bool           // in Engine.offers
+	failed    bool           // work of the machine failed; tried again at the next Tick
+}
+
+type proposal struct {
+	data  []byte
+	token any
+	cost  int64 // reserved in the write-ahead log
+}
+
+type waiting struct {
+	index, term uint64
+	token       any
+}
+
+// span says that the entries up to last are in records at or above position.
+type span struct {
+	last     uint64
+	position int64
+}
+
+// appendToken travels with a record through the write-ahead log.
+type appendToken struct {
+	g         *group
+	entries   []raftpb.Entry
+	responses []raftpb.Message
+}
+
+// proposeBytesMax bounds the entries of one MsgProp, and so one storage append:
+// nothing in Raft does.
+const proposeBytesMax = 1 << 20
+
+// run does everything that the group can do now.
+func (g *group) run() {
+	for g.parked == nil && (len(g.queue) > 0 || g.rn.HasReady()) {
+		g.propose()
+		if g.rn.HasReady() {
+			g.ready()
+		}
+	}
+}
+
+// propose gives queued proposals to Raft as one message.
+func (g *group) propose() {
+	if len(g.queue) == 0 {
+		return
+	}
+	n, bytes := 0, 0
+	for n < len(g.queue) && (n == 0 || bytes+len(g.queue[n].data) <= proposeBytesMax) {
+		bytes += len(g.queue[n].data)
+		n++
+	}
+	ents := make([]raftpb.Entry, n)
+	for i := range ents {
+		ents[i].Data = g.queue[i].data
+	}
+	err := g.rn.Step(raftpb.Message{Type: raftpb.MsgProp, From: uint64(g.replica), Entries: ents})
+	if err != nil {
+		for _, p := range g.queue[:n] {
+			g.e.wal.Unreserve(p.cost)
+			g.m.Dropped(p.token, ErrNotLeader)
+		}
+	} else {
+		g.given = append(g.given, g.queue[:n]...)
+	}
+	rest := copy(g.queue, g.queue[n:])
+	clear(g.queue[rest:])
+	g.queue = g.queue[:rest]
+}
+
+// ready takes one Ready of Raft and does what it says.
+func (g *group) ready() {
+	rd := g.rn.Ready()
+	if rd.SoftState != nil && rd.SoftState.RaftState != raft.StateLeader && g.leading {
+		g.leading = false
+		g.m.Unlead()
+	}
+	for _, m := range rd.Messages {
+		switch m.To {
+		case raft.LocalAppendThread:
+			g.storageAppend(m)
+		case raft.LocalApplyThread:
+			g.storageApply(m)
+		default:
+			g.send(m)
+		}
+		if g.parked != nil {
+			return
+		}
+	}
+}
+
+// deliver hands responses to whom they are for.
+func (g *group) deliver(responses []raftpb.Message) {
+	for _, r := range responses {
+		if r.To == uint64(g.replica) {
+			// The only errors are about unknown peers; a message to oneself
+			// has none.
+			_ = g.rn.Step(r)
+		} else {
+			g.send(r)
+		}
+	}
+}
+
+func (g *group) send(m raftpb.Message) {
+	if g.e.c.Send != nil {
+		g.e.c.Send(g.id, m)
+	}
+}
+
+// storageAppend puts a storage append into the write-ahead log (G1), unless it
+// changes nothing durable (G2): then its responses follow the appends that are
+// on their way, or go at once if there are none.
+func (g *group) storageAppend(m raftpb.Message) {
+	cost := g.number(m.Entries)
+	hard := g.logged
+	if m.Term != 0 || m.Vote != 0 || m.Commit != 0 {
+		hard = raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
+	}
+	if len(m.Entries) == 0 && hard.Term == g.logged.Term && hard.Vote == g.logged.Vote {
+		g.logged.Commit = hard.Commit
+		if n := len(g.flight); n > 0 {
+			g.flight[n-1].responses = append(g.flight[n-1].responses, m.Responses...)
+		} else {
+			g.deliver(m.Responses)
+		}
+		return
+	}
+	g.logged = hard
+	g.changed = true
+	t := &appendToken{g: g, entries: m.Entries, responses: m.Responses}
+	g.flight = append(g.flight, t)
+	g.enqueue(m.Entries, t, cost)
+}
+
+// enqueue writes entries and the hard state into the write-ahead log.
+func (g *group) enqueue(ents []raftpb.Entry, token any, reserved int64) {
+	rec := wal.Record{Group: g.id, Replica: g.replica, Kind: wal.KindAppend, Append: wal.Append{
+		Term: g.logged.Term, Vote: g.logged.Vote, Commit: g.logged.Commit,
+	}}
+	if len(ents) > 0 {
+		rec.Append.Entries = make([]wal.Entry, len(ents))
+		for i := range ents {
+			e := &ents[i]
+			rec.Append.Entries[i] = wal.Entry{Index: e.Index, Term: e.Term, Type: uint8(e.Type), Data: e.Data}
+		}
+		g.where = append(g.where, span{last: ents[len(ents)-1].Index, position: g.e.wal.Tail()})
+	}
+	if err := g.e.wal.Enqueue(rec, token, reserved); err != nil {
+		g.e.fail(err)
+	}
+}
+
+// number learns the index of each proposal from the entries that Raft made of
+// them, and returns what they reserved.
+func (g *group) number(ents []raftpb.Entry) int64 {
+	var cost int64
+	for i := range ents {
+		e := &ents[i]
+		if len(e.Data) == 0 || len(g.given) == 0 {
+			continue
+		}
+		p := g.given[0]
+		g.given[0] = proposal{}
+		g.given = g.given[1:]
+		cost += p.cost
+		g.pending = append(g.pending, waiting{index: e.Index, term: e.Term, token: p.token})
+	}
+	if len(g.given) == 0 {
+		g.given = nil
+	}
+	return cost
+}
+
+// durable is told that an append is synced.
+func (g *group) durable(t *appendToken) {
+	g.flight[0] = nil
+	g.flight = g.flight[1:]
+	g.store.append(t.entries)
+	if g.parked != nil {
+		return
+	}
+	g.deliver(t.responses)
+	g.e.mark(g)
+}
+
+// storageApply applies committed entries.
+func (g *group) storageApply(m raftpb.Message) {
+	for i := range m.Entries {
+		if err := g.apply(&m.Entries[i]); err != nil {
+			g.park(fmt.Errorf("apply entry %d: %w", m.Entries[i].Index, err))
+			return
+		}
+	}
+	g.deliver(m.Responses)
+	if len(g.store.conf.Voters) == 1 {
+		g.store.drop(g.applied)
+	}
+}
+
+func (g *group) apply(e *raftpb.Entry) error {
+	if e.Type != raftpb.EntryNormal {
+		return fmt.Errorf("%w: configuration changes are not known to this version", ErrDamaged)
+	}
+	if err := g.callApply(Entry{Index: e.Index, Term: e.Term, Data: e.Data, Token: g.resolve(e)}); err != nil {
+		return err
+	}
+	g.applied, g.appliedT, g.changed = e.Index, e.Term, true
+	g.e.offer(g)
+	if s := g.rn.BasicStatus(); !g.leading && s.RaftState == raft.StateLeader && s.Term == e.Term {
+		g.leading = true
+		g.m.Lead(e.Term)
+	}
+	return nil
+}
+
+// callApply turns a panic of the machine into an error: it must harm no other
+// group.
+func (g *group) callApply(e Entry) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return g.m.Apply(e)
+}
+
+// resolve finds the proposer of an entry, and drops proposals that another
+// leader's entry replaced.
+func (g *group) resolve(e *raftpb.Entry) any {
+	for len(g.pending) > 0 && g.pending[0].index <= e.Index {
+		w := g.pending[0]
+		g.pending[0] = waiting{}
+		g.pending = g.pending[1:]
+		if w.index == e.Index && w.term == e.Term {
+			return w.token
+		}
+		g.m.Dropped(w.token, ErrNotLeader)
+	}
+	return nil
+}
+
+// park stops a group that met damage (G5).
+func (g *group) park(err error) {
+	g.parked = err
+	for _, p := range append(g.queue, g.given...) {
+		g.e.wal.Unreserve(p.cost)
+		g.m.Dropped(p.token, ErrParked)
+	}
+	for _, w := range g.pending {
+		g.m.Dropped(w.token, ErrParked)
+	}
+	g.queue, g.given, g.pending = nil, nil, nil
+	g.leading = false
+	if g.e.round != nil && !g.e.round.logged {
+		g.e.round.remove(g)
+	}
+	g.m.Parked(err)
+}
+
+func (g *group) voters() []ident.ReplicaID {
+	var v []ident.ReplicaID
+	for _, id := range g.store.conf.Voters {
+		v = append(v, ident.ReplicaID(id))
+	}
+	return v
+}
+
+// low returns the position of the oldest record that holds an entry above
+// index; entries enqueued from now on lie at or above the tail.
+func (g *group) low(index uint64) int64 {
+	for _, s := range g.where {
+		if s.last > index {
+			return s.position
+		}
+	}
+	return g.e.wal.Tail()
+}
+
+// forget drops positions of entries that a checkpoint covers.
+func (g *group) forget(index uint64) {
+	n := 0
+	for n < len(g.where) && g.where[n].last <= index {
+		n++
+	}
+	g.where = append(g.where[:0], g.where[n:]...)
+}

@@ -1,0 +1,259 @@
+package replog
+
+import (
+	"time"
+
+	"github.com/varvelog/varve/broker/wal"
+)
+
+// Poll does everything that can be done now, and returns the I/O that is ready
+// to be performed. The caller runs each task once and gives it to Done.
+func (e *Engine) Poll(now time.Time) []Task {
+	e.now = now
+	if e.err != nil {
+		return nil
+	}
+	e.admit()
+	for len(e.ready) > 0 {
+		batch := e.ready
+		e.ready = nil
+		for _, g := range batch {
+			g.dirty = false
+			g.run()
+		}
+	}
+	e.advanceRound()
+	var tasks []Task
+	tasks = e.walTasks(tasks)
+	offers := e.offers
+	e.offers = nil
+	for _, g := range offers {
+		g.offered = false
+		if e.groups[g.id] == g {
+			tasks = g.work(tasks)
+		}
+	}
+	return tasks
+}
+
+// offer asks the group's machine for work at the next Poll.
+func (e *Engine) offer(g *group) {
+	if !g.offered {
+		g.offered = true
+		e.offers = append(e.offers, g)
+	}
+}
+
+// Tick is to be called about every 100 ms: it looks at free space, tries again
+// what failed for want of it, and ends waits that took too long.
+func (e *Engine) Tick(now time.Time) {
+	e.now = now
+	e.look()
+	e.prepareOff = false
+	for _, g := range e.order {
+		if g.failed {
+			g.failed = false
+			g.m.Retry()
+			e.offer(g)
+		}
+	}
+	e.admit()
+	kept := e.stalled[:0]
+	for _, s := range e.stalled {
+		if now.Before(s.until) {
+			kept = append(kept, s)
+			continue
+		}
+		e.stalledBytes -= int64(len(s.p.data))
+		if g := e.groups[s.group]; g != nil {
+			g.m.Dropped(s.p.token, ErrNoSpace)
+		}
+	}
+	clear(e.stalled[len(kept):])
+	e.stalled = kept
+}
+
+// look asks the disk how much is free, less what machines still have to write.
+func (e *Engine) look() {
+	free, err := e.c.FS.Free()
+	if err != nil {
+		free = 0
+	}
+	for _, g := range e.order {
+		if u, ok := g.m.(interface{ Unwritten() int64 }); ok {
+			free -= u.Unwritten()
+		}
+	}
+	e.diskFree = free
+}
+
+// admit lets waiting proposals go on as far as there is space, in order.
+func (e *Engine) admit() {
+	n := 0
+	for n < len(e.stalled) {
+		s := e.stalled[n]
+		g := e.groups[s.group]
+		if g != nil && g.parked == nil && !e.room(s.p, false) {
+			break
+		}
+		n++
+		e.stalledBytes -= int64(len(s.p.data))
+		switch {
+		case g == nil:
+		case g.parked != nil:
+			g.m.Dropped(s.p.token, ErrParked)
+		default:
+			g.queue = append(g.queue, s.p)
+			e.mark(g)
+		}
+	}
+	if n > 0 {
+		rest := copy(e.stalled, e.stalled[n:])
+		clear(e.stalled[rest:])
+		e.stalled = e.stalled[:rest]
+	}
+}
+
+// work collects the machine's tasks.
+func (g *group) work(tasks []Task) []Task {
+	flush := g.e.round != nil && g.e.round.flushing[g]
+	for {
+		t := g.m.Work(flush)
+		if t == nil {
+			return tasks
+		}
+		tasks = append(tasks, &machineTask{Task: t, g: g})
+	}
+}
+
+// machineTask remembers whose task it is.
+type machineTask struct {
+	Task
+	g   *group
+	err error
+}
+
+func (t *machineTask) Do() error {
+	t.err = t.Task.Do()
+	return t.err
+}
+
+// commitTask is one group commit.
+type commitTask struct {
+	w   *wal.Write
+	err error
+}
+
+func (t *commitTask) Do() error {
+	t.err = t.w.Do()
+	return t.err
+}
+func (t *commitTask) Class() Class { return ClassCommit }
+
+// prepareTask makes the next write-ahead log file.
+type prepareTask struct {
+	p   *wal.Prepare
+	err error
+}
+
+func (t *prepareTask) Do() error {
+	t.err = t.p.Do()
+	return t.err
+}
+func (t *prepareTask) Class() Class { return ClassPrepare }
+
+// removeTask unlinks write-ahead log files, in order.
+type removeTask struct {
+	files []wal.Garbage
+	done  int
+}
+
+func (t *removeTask) Do() error {
+	for _, f := range t.files {
+		if err := f.Remove(); err != nil {
+			return err
+		}
+		t.done++
+	}
+	return nil
+}
+func (t *removeTask) Class() Class { return ClassPrepare }
+
+// walTasks returns what the write-ahead log has to do.
+func (e *Engine) walTasks(tasks []Task) []Task {
+	if !e.prepareOff {
+		if p := e.wal.Prepare(); p != nil {
+			tasks = append(tasks, &prepareTask{p: p})
+		}
+	}
+	if w := e.wal.Next(); w != nil {
+		e.stats.Commits++
+		e.stats.CommitRecords += uint64(w.Records())
+		e.stats.CommitBytes += uint64(w.Bytes())
+		tasks = append(tasks, &commitTask{w: w})
+	}
+	if len(e.garbage) > 0 && !e.removing {
+		e.removing = true
+		tasks = append(tasks, &removeTask{files: e.garbage})
+		e.garbage = nil
+	}
+	return tasks
+}
+
+// Done takes a task whose Do returned.
+func (e *Engine) Done(now time.Time, t Task) {
+	e.now = now
+	switch t := t.(type) {
+	case *commitTask:
+		if err := e.wal.Done(t.w, t.err, e.release); err != nil {
+			e.fail(err)
+		}
+	case *prepareTask:
+		if !e.wal.PrepareDone(t.p, t.err) {
+			e.prepareOff = true
+		}
+	case *removeTask:
+		e.removing = false
+		for _, f := range t.files[:t.done] {
+			e.wal.Removed(f)
+		}
+		// A file that could not be removed is removed by the next recovery.
+	case *machineTask:
+		if e.groups[t.g.id] == t.g {
+			t.g.failed = t.g.failed || t.err != nil
+			t.g.m.Worked(t.Task, t.err)
+			e.offer(t.g)
+		}
+	}
+}
+
+// release takes the token of a record that is durable now.
+func (e *Engine) release(token any) {
+	switch t := token.(type) {
+	case *appendToken:
+		t.g.durable(t)
+	case *pieceToken:
+		t.r.durable(t)
+	}
+}
+
+// Stats counts what the engine did since it was opened.
+type Stats struct {
+	Commits, CommitRecords, CommitBytes uint64 // group commits
+	Checkpoints                         uint64
+	Debt                                int64 // bytes to replay after a crash now
+	Waiting                             int64 // bytes of proposals that wait for space
+	Groups, Parked                      int
+}
+
+// Stats returns the counters.
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	s.Debt, s.Waiting, s.Groups = e.wal.Debt(), e.stalledBytes, len(e.order)
+	for _, g := range e.order {
+		if g.parked != nil {
+			s.Parked++
+		}
+	}
+	return s
+}

@@ -1,0 +1,95 @@
+package replog
+
+import (
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// store is what Raft reads of a group's durable log: the entries that are
+// synced and not yet dropped. Entries below were applied; for a group with one
+// voter nobody will ask for them again.
+type store struct {
+	hard raftpb.HardState
+	conf raftpb.ConfState
+
+	dropped     uint64 // index of the last dropped entry
+	droppedTerm uint64
+	ents        []raftpb.Entry
+}
+
+var _ raft.Storage = (*store)(nil)
+
+func (s *store) InitialState() (raftpb.HardState, raftpb.ConfState, error) {
+	return s.hard, s.conf, nil
+}
+
+func (s *store) FirstIndex() (uint64, error) { return s.dropped + 1, nil }
+func (s *store) LastIndex() (uint64, error)  { return s.dropped + uint64(len(s.ents)), nil }
+
+func (s *store) Term(i uint64) (uint64, error) {
+	switch {
+	case i == s.dropped:
+		return s.droppedTerm, nil
+	case i < s.dropped:
+		return 0, raft.ErrCompacted
+	case i > s.dropped+uint64(len(s.ents)):
+		return 0, raft.ErrUnavailable
+	}
+	return s.ents[i-s.dropped-1].Term, nil
+}
+
+func (s *store) Entries(lo, hi, maxSize uint64) ([]raftpb.Entry, error) {
+	if lo <= s.dropped {
+		return nil, raft.ErrCompacted
+	}
+	if hi > s.dropped+uint64(len(s.ents))+1 {
+		return nil, raft.ErrUnavailable
+	}
+	out := s.ents[lo-s.dropped-1 : hi-s.dropped-1]
+	var size uint64
+	for i := range out {
+		size += uint64(len(out[i].Data)) + 32
+		if i > 0 && size > maxSize {
+			out = out[:i]
+			break
+		}
+	}
+	return out[:len(out):len(out)], nil
+}
+
+// Snapshot is asked for only when another replica lags behind what is kept.
+func (s *store) Snapshot() (raftpb.Snapshot, error) {
+	return raftpb.Snapshot{}, raft.ErrSnapshotTemporarilyUnavailable
+}
+
+// append takes entries that are durable now. They may overlap what is there.
+func (s *store) append(ents []raftpb.Entry) {
+	for len(ents) > 0 && ents[0].Index <= s.dropped {
+		ents = ents[1:]
+	}
+	if len(ents) == 0 {
+		return
+	}
+	keep := ents[0].Index - s.dropped - 1
+	if keep == 0 {
+		s.ents = ents[:len(ents):len(ents)]
+		return
+	}
+	// Entries() handed out slices of the old array: never write into it.
+	s.ents = append(s.ents[:keep:keep], ents...)
+}
+
+// drop forgets entries up to and including index.
+func (s *store) drop(index uint64) {
+	if index <= s.dropped {
+		return
+	}
+	n := index - s.dropped
+	s.droppedTerm = s.ents[n-1].Term
+	s.dropped = index
+	if int(n) == len(s.ents) {
+		s.ents = nil
+		return
+	}
+	s.ents = append([]raftpb.Entry(nil), s.ents[n:]...)
+}

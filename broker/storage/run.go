@@ -1,0 +1,184 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// Run is one write to a segment file. Between NextRun and RunDone it belongs to
+// whoever carries it out; its bytes stay as they are, so that it can be tried
+// again after an error.
+type Run struct {
+	// Base names the segment.
+	Base ident.Offset
+	// Create tells that the file does not exist yet.
+	Create bool
+	// Off is where the write starts in the file, a multiple of 4 KiB. It may
+	// repeat bytes that are in the file, always with the same value.
+	Off int64
+	// Data is aligned in memory, and padded with zeros to 4 KiB. The padding
+	// lies behind the end of the segment and is no part of it.
+	Data []byte
+
+	l      *Log
+	g      *segment
+	from   int64 // first new byte
+	to     int64 // end of the new bytes
+	reread bool  // the bytes between Off and from must be read from the file
+	made   bool  // this run created the file
+}
+
+// Bytes returns how many bytes of batches the run adds to the file.
+func (r *Run) Bytes() int64 { return r.to - r.from }
+
+// NextRun returns the oldest unwritten bytes of one segment, at most
+// Settings.RunBytes of them, if there are at least min, or at least one and the
+// segment is closed. One run of a log is in flight at a time: until RunDone the
+// next call returns false.
+func (l *Log) NextRun(min int64) (*Run, bool) {
+	if l.running != nil || l.unwritten == 0 {
+		return nil, false
+	}
+	g := l.firstUnwritten()
+	if g == nil || (!g.sealed && g.bytes-g.written < max(min, 1)) {
+		return nil, false
+	}
+	off := roundDown(g.written)
+	to := g.bytes
+	if to-off > l.set.RunBytes {
+		to = off + l.set.RunBytes
+	}
+	r := &Run{
+		Base: g.base, Create: !g.created, Off: off,
+		Data: l.cache.buffers.get(int(roundUp(to - off))),
+		l:    l, g: g, from: g.written, to: to,
+	}
+	l.fill(r)
+	g.busy++
+	l.running = r
+	return r, true
+}
+
+func (l *Log) firstUnwritten() *segment {
+	for _, g := range l.dirty {
+		if g.written < g.bytes {
+			return g
+		}
+	}
+	return nil
+}
+
+// fill copies the run's bytes from the tail, placements set.
+func (l *Log) fill(r *Run) {
+	head := int(r.from - r.Off)
+	if head > 0 {
+		if l.partialOf == r.g && len(l.partial) == head {
+			copy(r.Data, l.partial)
+		} else {
+			r.reread = true
+		}
+	}
+	out := r.Data[head : r.to-r.Off]
+	skip := int64(-1)
+	for i := l.tail.next; len(out) > 0; i++ {
+		e := &l.tail.list[i]
+		if skip < 0 {
+			skip = r.from - e.pos
+		}
+		out = out[e.copyFrom(out, skip):]
+		skip = 0
+	}
+	clear(r.Data[r.to-r.Off:])
+}
+
+// DoRun does the I/O of a run: it makes directory and file as needed, and
+// writes. It may block, and may be called again with the same run after an
+// error, such as vfs.ErrNoSpace: the tail holds the bytes until RunDone.
+func (l *Log) DoRun(r *Run) error {
+	h, err := l.openForRun(r)
+	if err != nil {
+		return fmt.Errorf("open segment %s: %w", r.g.data, err)
+	}
+	defer l.cache.release(h)
+	if r.reread {
+		if _, err := h.ReadAt(r.Data[:r.from-r.Off], r.Off); err != nil {
+			return fmt.Errorf("read last block of %s: %w", r.g.data, err)
+		}
+		r.reread = false
+	}
+	if _, err := h.WriteAt(r.Data, r.Off); err != nil {
+		return fmt.Errorf("write %s at %d: %w", r.g.data, r.Off, err)
+	}
+	return nil
+}
+
+func (l *Log) openForRun(r *Run) (*handle, error) {
+	if !r.Create || r.made {
+		return l.cache.acquire(l.fs, r.g)
+	}
+	h, err := l.cache.files.acquire(r.g, func() (vfs.File, error) {
+		return createFile(l.fs, l.dir, r.g.data)
+	})
+	r.made = err == nil
+	return h, err
+}
+
+// createFile creates a file and the directory it is in, or opens what an
+// earlier attempt left.
+func createFile(fs vfs.FS, dir, name string) (vfs.File, error) {
+	f, err := fs.Create(name)
+	if errors.Is(err, vfs.ErrNotExist) {
+		if err = fs.MkdirAll(dir); err != nil {
+			return nil, err
+		}
+		f, err = fs.Create(name)
+	}
+	if errors.Is(err, vfs.ErrExist) {
+		return fs.Open(name)
+	}
+	return f, err
+}
+
+// RunDone ends a run with what DoRun returned. After an error the bytes are
+// unwritten as before, and NextRun returns them again.
+func (l *Log) RunDone(r *Run, err error) {
+	if l.running != r {
+		return
+	}
+	l.running = nil
+	g := r.g
+	if r.made {
+		l.names++
+	}
+	l.mu.Lock()
+	g.busy--
+	g.created = g.created || r.made
+	if err == nil && !g.discarded {
+		g.written = r.to
+		l.tail.advance()
+		l.unwritten -= r.to - r.from
+	}
+	l.mu.Unlock()
+	if err == nil && !g.discarded {
+		l.keepPartial(r)
+		if l.cache.TailOver() > 0 {
+			l.shrinkTail()
+		}
+	}
+	l.cache.buffers.put(r.Data)
+	r.Data = nil
+}
+
+// keepPartial keeps the bytes of the last, incomplete block, with which the
+// next run will start.
+func (l *Log) keepPartial(r *Run) {
+	l.partial, l.partialOf = nil, nil
+	if n := r.to - roundDown(r.to); n > 0 && r.to < l.set.SegmentBytes && !r.g.sealed {
+		at := roundDown(r.to) - r.Off
+		l.partial = append([]byte(nil), r.Data[at:at+n]...)
+		l.partialOf = r.g
+	}
+}

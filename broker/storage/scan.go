@@ -1,0 +1,115 @@
+package storage
+
+import (
+	"errors"
+	"io"
+
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/record"
+)
+
+// scanner walks the batches of a segment file from a position on. It reads
+// large pieces; batches alias them. With keep set a piece is never reused, so
+// that batches stay valid.
+type scanner struct {
+	f     io.ReaderAt
+	name  string
+	pos   int64        // of the next batch
+	limit int64        // bytes of the file that belong to the log
+	floor ident.Offset // no batch may start below
+	whole bool         // the limit lies between two batches
+	keep  bool
+	ahead int64 // how much to read at once
+	alloc func(n int) []byte
+
+	buf   []byte
+	bufAt int64 // position of buf in the file
+}
+
+// next returns the header of the next batch, and io.EOF at the limit or, unless
+// whole, before a batch that the limit cuts. skip or body move on.
+func (s *scanner) next() (record.Header, error) {
+	left := s.limit - s.pos
+	if left == 0 || (left < batchHeaderSize && !s.whole) {
+		return record.Header{}, io.EOF
+	}
+	if left < batchHeaderSize {
+		return record.Header{}, s.damage("%d bytes behind the last batch", left)
+	}
+	b, err := s.bytes(batchHeaderSize)
+	if err != nil {
+		return record.Header{}, err
+	}
+	h, err := record.ParseHeader(b)
+	if err != nil {
+		return record.Header{}, s.damage("batch header: %v", err)
+	}
+	if base := ident.Offset(h.BaseOffset); base < s.floor || h.LastOffsetDelta < 0 || h.LastOffset() < h.BaseOffset {
+		return record.Header{}, s.damage("batch at offset %d + %d", base, h.LastOffsetDelta)
+	}
+	if int64(h.Size()) > left {
+		if s.whole {
+			return record.Header{}, s.damage("batch of %d bytes in %d", h.Size(), left)
+		}
+		return record.Header{}, io.EOF
+	}
+	return h, nil
+}
+
+// skip moves behind the batch that next returned.
+func (s *scanner) skip(h record.Header) {
+	s.pos += int64(h.Size())
+	s.floor = ident.Offset(h.LastOffset()) + 1
+}
+
+// body returns the bytes of the batch that next returned, checksum verified,
+// and moves behind it.
+func (s *scanner) body(h record.Header) ([]byte, error) {
+	b, err := s.bytes(int64(h.Size()))
+	if err != nil {
+		return nil, err
+	}
+	if !record.VerifyCRC(b) {
+		return nil, s.damage("batch checksum at offset %d", h.BaseOffset)
+	}
+	s.skip(h)
+	return b, nil
+}
+
+// buffered reports whether so many bytes from the position on need no read.
+func (s *scanner) buffered(n int64) bool {
+	at := s.pos - s.bufAt
+	return at >= 0 && at+n <= int64(len(s.buf))
+}
+
+// bytes returns n bytes from the position on, which must lie below the limit.
+func (s *scanner) bytes(n int64) ([]byte, error) {
+	if !s.buffered(n) {
+		if err := s.read(n); err != nil {
+			return nil, err
+		}
+	}
+	at := s.pos - s.bufAt
+	return s.buf[at : at+n], nil
+}
+
+func (s *scanner) read(n int64) error {
+	want := min(max(n, s.ahead), s.limit-s.pos)
+	if s.keep || int64(cap(s.buf)) < want {
+		s.buf = s.alloc(int(want))
+	}
+	s.buf, s.bufAt = s.buf[:want], s.pos
+	got, err := s.f.ReadAt(s.buf, s.pos)
+	if got == len(s.buf) {
+		return nil
+	}
+	s.buf = s.buf[:0]
+	if errors.Is(err, io.EOF) {
+		return s.damage("file ends at %d, %d bytes were written", s.pos+int64(got), s.limit)
+	}
+	return err
+}
+
+func (s *scanner) damage(format string, args ...any) error {
+	return damaged(s.name, s.pos, s.floor, format, args...)
+}
