@@ -2,7 +2,6 @@ package replog
 
 import (
 	"github.com/varvelog/varve/broker/wal"
-	"github.com/varvelog/varve/internal/mutant"
 )
 
 // pieceBytesMax is where a checkpoint is cut into pieces, so that a piece fits
@@ -49,10 +48,17 @@ func (e *Engine) advanceRound() {
 		return
 	}
 	for _, g := range r.captured {
-		if r.flushing[g] && (g.m.Flushed() || mutant.On(mutant.CheckpointBeforeSync)) {
-			delete(r.flushing, g)
+		if !r.flushing[g] {
+			continue
 		}
-		if r.flushing[g] {
+		done, stale := g.m.Flushed()
+		switch {
+		case done:
+			delete(r.flushing, g)
+		case stale:
+			g.capture()
+			e.offer(g)
+		default:
 			e.offer(g)
 		}
 	}
@@ -73,23 +79,24 @@ func (e *Engine) beginRound() {
 		if !g.changed || g.parked != nil {
 			continue
 		}
-		g.changed = false
-		g.captured = g.state(g.m.Snapshot())
-		g.capIndex = g.applied
+		g.capture()
 		r.captured = append(r.captured, g)
 		r.flushing[g] = true
 		e.offer(g)
 	}
 }
 
-// state encodes the group's part of a checkpoint now.
-func (g *group) state(machine []byte) wal.GroupState {
-	st := state{
+// capture takes the group's part of a checkpoint as it is now, all but the
+// machine's state, which is asked for when it is durable.
+func (g *group) capture() {
+	g.changed = false
+	g.m.Capture()
+	g.capIndex = g.applied
+	g.captured = state{
 		term: g.logged.Term, vote: g.logged.Vote, commit: max(g.logged.Commit, g.applied),
-		applied: g.applied, appliedTerm: g.appliedT, machine: machine,
+		applied: g.applied, appliedTerm: g.appliedT, voters: g.voters(),
 	}
-	st.voters = g.voters()
-	return wal.GroupState{Group: g.id, Replica: g.replica, Low: g.low(g.applied), State: st.encode()}
+	g.capLow = g.low(g.applied)
 }
 
 // remove forgets a group that was destroyed, or parked before its files were
@@ -117,7 +124,9 @@ func (r *round) log() {
 	for _, g := range e.order {
 		switch {
 		case captured[g]:
-			states = append(states, g.captured)
+			g.captured.machine = g.m.State()
+			g.capState = wal.GroupState{Group: g.id, Replica: g.replica, Low: g.capLow, State: g.captured.encode()}
+			states = append(states, g.capState)
 		default:
 			states = append(states, g.carry())
 		}
@@ -201,7 +210,7 @@ func (r *round) finish() {
 	e.stats.Checkpoints++
 	e.garbage = append(e.garbage, e.wal.Advance(r.low)...)
 	for _, g := range r.captured {
-		g.last, g.captured, g.lastIndex = g.captured, wal.GroupState{}, g.capIndex
+		g.last, g.captured, g.lastIndex = g.capState, state{}, g.capIndex
 		g.forget(g.lastIndex)
 		g.m.Durable()
 		e.offer(g)

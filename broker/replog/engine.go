@@ -24,6 +24,9 @@ type Config struct {
 	// WaitMax how long each waits.
 	WaitBytesMax int64
 	WaitMax      time.Duration
+	// TasksMax bounds the machines' tasks that are performed at one time, and so
+	// the memory of their buffers.
+	TasksMax int
 	// DiskReserve is free disk space that clients' proposals may not use.
 	DiskReserve int64
 	// Send hands a message for another replica to the transport. nil if every
@@ -34,7 +37,8 @@ type Config struct {
 // DefaultConfig returns the settings of DESIGN D2.
 func DefaultConfig(fs vfs.FS) Config {
 	return Config{
-		FS: fs, WAL: wal.DefaultSettings(), WaitBytesMax: 64 << 20, WaitMax: 10 * time.Second, DiskReserve: 64 << 20,
+		FS: fs, WAL: wal.DefaultSettings(), WaitBytesMax: 64 << 20, WaitMax: 10 * time.Second,
+		DiskReserve: 64 << 20, TasksMax: 8,
 	}
 }
 
@@ -50,6 +54,7 @@ type Engine struct {
 	waiting map[ident.GroupID]*wal.Group // recovered, not started
 	ready   []*group                     // with something to do
 	offers  []*group                     // whose machines may have work
+	running int                          // tasks of machines that are performed now
 
 	stalled      []stalled // proposals that wait for space, oldest first
 	stalledBytes int64
@@ -76,6 +81,7 @@ type stalled struct {
 
 // Open recovers the write-ahead log. Groups do not run before Start.
 func Open(c Config, now time.Time) (*Engine, *wal.Recovered, error) {
+	c.TasksMax = max(c.TasksMax, 1)
 	if c.RoundBytes == 0 {
 		c.RoundBytes = c.WAL.BytesMax / 4
 	}
@@ -156,8 +162,8 @@ func newNode(g *group) (rn *raft.RawNode, err error) {
 	})
 }
 
-// Destroy ends a group because group 0 applied its deletion. Its files are the
-// caller's.
+// Destroy ends a group because group 0 applied its deletion. Its machine is
+// closed when the last of its tasks has ended; then its files are the caller's.
 func (e *Engine) Destroy(id ident.GroupID) {
 	rec := wal.Record{Group: id, Kind: wal.KindGone}
 	if g := e.groups[id]; g != nil {
@@ -165,7 +171,10 @@ func (e *Engine) Destroy(id ident.GroupID) {
 		if g.parked == nil {
 			g.park(ErrUnknownGroup)
 		}
-		g.m.Close()
+		g.gone = true
+		if g.tasks == 0 {
+			g.m.Close()
+		}
 		delete(e.groups, id)
 		at := sort.Search(len(e.order), func(i int) bool { return e.order[i].id >= id })
 		e.order = append(e.order[:at], e.order[at+1:]...)

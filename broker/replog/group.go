@@ -35,9 +35,13 @@ type group struct {
 	changed   bool           // since the last capture
 	last      wal.GroupState // part of the last durable checkpoint
 	lastIndex uint64         // applied index of last
-	captured  wal.GroupState // part of the round in progress
+	captured  state          // part of the round in progress, without the machine
 	capIndex  uint64         // applied index of captured
+	capLow    int64          // low of captured
+	capState  wal.GroupState // captured as it was logged
 	offered   bool           // in Engine.offers
+	tasks     int            // of the machine, performed now
+	gone      bool           // destroyed
 	failed    bool           // work of the machine failed; tried again at the next Tick
 }
 

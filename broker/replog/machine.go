@@ -55,23 +55,29 @@ type Machine interface {
 	// Parked tells that the group was parked.
 	Parked(err error)
 
-	// Snapshot returns the machine's state after the last applied entry, for a
+	// Capture takes the machine's state after the last applied entry for a
 	// checkpoint, and begins to make whatever it claims about files durable.
-	// The engine keeps the slice.
-	Snapshot() []byte
+	// A later Capture replaces it.
+	Capture()
+	// Flushed reports whether everything that the captured state claims is
+	// durable. If the state can no longer become durable (files that it names
+	// were given up since), stale asks the engine to capture again.
+	Flushed() (done, stale bool)
+	// State returns the captured state. It is called once Flushed says done;
+	// the engine keeps the slice.
+	State() []byte
 	// Work returns the next I/O that is ready to be performed, or nil. With
-	// flush everything that the last Snapshot claims must come; without it only
+	// flush everything that the captured state claims must come; without it only
 	// what is worth writing now. Several may be in flight at once.
 	Work(flush bool) Task
 	// Worked takes the outcome of a task that Work returned. After an error the
-	// machine returns the work again, but not before Retry was called.
-	Worked(t Task, err error)
+	// machine returns the work again, but not before Retry was called. What it
+	// returns is fatal for the whole data directory (a failed sync, after which
+	// nothing on that disk is known): the engine fails.
+	Worked(t Task, err error) error
 	// Retry allows work that failed to be tried again.
 	Retry()
-	// Flushed reports whether everything that the last Snapshot claims is
-	// durable.
-	Flushed() bool
-	// Durable tells that a checkpoint with the last Snapshot is durable, so
+	// Durable tells that a checkpoint with the captured state is durable, so
 	// that files which it no longer names may be unlinked (by Work).
 	Durable()
 	// Close releases files. The machine is not used afterwards.

@@ -25,9 +25,10 @@ func (e *Engine) Poll(now time.Time) []Task {
 	e.advanceRound()
 	var tasks []Task
 	tasks = e.walTasks(tasks)
-	offers := e.offers
-	e.offers = nil
-	for _, g := range offers {
+	for len(e.offers) > 0 && e.running < e.c.TasksMax {
+		g := e.offers[0]
+		e.offers[0] = nil
+		e.offers = e.offers[1:]
 		g.offered = false
 		if e.groups[g.id] == g {
 			tasks = g.work(tasks)
@@ -122,6 +123,8 @@ func (g *group) work(tasks []Task) []Task {
 		if t == nil {
 			return tasks
 		}
+		g.e.running++
+		g.tasks++
 		tasks = append(tasks, &machineTask{Task: t, g: g})
 	}
 }
@@ -219,12 +222,26 @@ func (e *Engine) Done(now time.Time, t Task) {
 		}
 		// A file that could not be removed is removed by the next recovery.
 	case *machineTask:
-		if e.groups[t.g.id] == t.g {
-			t.g.failed = t.g.failed || t.err != nil
-			t.g.m.Worked(t.Task, t.err)
-			e.offer(t.g)
-		}
+		e.worked(t)
 	}
+}
+
+// worked gives a machine's task back to it.
+func (e *Engine) worked(t *machineTask) {
+	g := t.g
+	e.running--
+	g.tasks--
+	if g.gone {
+		if g.tasks == 0 {
+			g.m.Close()
+		}
+		return
+	}
+	g.failed = g.failed || t.err != nil
+	if err := g.m.Worked(t.Task, t.err); err != nil {
+		e.fail(err)
+	}
+	e.offer(g)
 }
 
 // release takes the token of a record that is durable now.

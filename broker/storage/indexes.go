@@ -82,6 +82,13 @@ func (c *indexCache) drop(g *segment) {
 	}
 }
 
+// noteRebuilt counts an index that Open had to rebuild.
+func (c *indexCache) noteRebuilt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rebuilt++
+}
+
 func (c *indexCache) stats() (used, loads, rebuilt int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

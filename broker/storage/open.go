@@ -197,6 +197,7 @@ func (o *opening) rebuild(g *segment, size int64, next ident.Offset) error {
 	if g.end > next {
 		return damaged(g.data, size, next, "segment holds offset %d, the next one starts at %d", g.end-1, next)
 	}
+	o.l.cache.indexes.noteRebuilt()
 	g.end, g.written, g.synced = next, size, size
 	b := appendIndexHeader(nil, g.base)
 	b = appendFooter(appendBlocks(b, g.pending), g.footer())
@@ -276,6 +277,7 @@ func (o *opening) reindexActive(g *segment) error {
 	if err := indexSegment(fresh, s, o.l.set.IndexIntervalBytes); err != nil {
 		return err
 	}
+	o.l.cache.indexes.noteRebuilt()
 	g.pending, g.indexed = fresh.pending, fresh.indexed
 	return nil
 }

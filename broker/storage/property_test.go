@@ -144,6 +144,9 @@ func (x *machine) opCheckpoint() {
 
 func (x *machine) crash() {
 	x.l.Close()
+	if n := x.cache.Stats().IndexRebuilt; n != 0 {
+		x.t.Fatalf("%d indexes were damaged, which no crash does", n)
+	}
 	how := vfs.CrashOptions{Keep: float64(x.rng.IntN(5)) / 4, Tear: x.rng.IntN(2) == 0, Reorder: x.rng.IntN(2) == 0}
 	if x.rng.IntN(4) == 0 {
 		x.fs = x.fs.Kill()
@@ -233,6 +236,7 @@ func TestLogEqualsModel(t *testing.T) {
 			}
 			x.crash()
 			x.check(20)
+			x.crash() // which counts rebuilt indexes once more
 			layout := fmt.Sprint(x.l.Sealed(), x.l.Active())
 			x.sameLayout(layout)
 			x.l.Close()

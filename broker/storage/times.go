@@ -16,7 +16,7 @@ type batchFunc func(base, last ident.Offset, maxTime int64, batch []byte) (bool,
 
 // OffsetForTimestamp returns offset and timestamp (ms) of the first record at or
 // above the local log start and below until whose timestamp is at least ts, as
-// ListOffsets does. found is false if there is none. It may read files, and
+// ListOffsets does. until lies between two batches, as watermarks do. found is false if there is none. It may read files, and
 // fails with ErrDamaged if a batch that it had to look at is damaged.
 func (l *Log) OffsetForTimestamp(ts int64, until ident.Offset) (off ident.Offset, at int64, found bool, err error) {
 	off, at, found, err = l.firstSince(l.LocalStart(), until, ts)
@@ -44,7 +44,7 @@ func (l *Log) firstSince(from, until ident.Offset, ts int64) (off ident.Offset, 
 
 // MaxTimestamp returns the largest timestamp (ms) of the records at or above the
 // local log start and below until, and the first offset that has it (ListOffsets
-// with timestamp -3). found is false if no record has a timestamp. It may read
+// with timestamp -3). until lies between two batches. found is false if no record has a timestamp. It may read
 // files.
 func (l *Log) MaxTimestamp(until ident.Offset) (off ident.Offset, at int64, found bool, err error) {
 	best, from, err := l.maxTime(until)

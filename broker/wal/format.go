@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -190,6 +191,9 @@ func decodeRecord(b []byte) (Record, error) {
 	}
 	body := b[recordHeader:]
 	var err error
+	if !bytes.Equal(b[41:recordHeader], make([]byte, recordHeader-41)) {
+		return r, fmt.Errorf("%w: reserved bytes are set", errDecode)
+	}
 	switch r.Kind {
 	case KindAppend:
 		r.Append, err = decodeAppend(body)

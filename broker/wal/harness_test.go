@@ -95,6 +95,8 @@ func lastIndexes(rec *Recovered) map[ident.GroupID]uint64 {
 	return out
 }
 
+func nilRand() *rand.Rand { return rand.New(rand.NewPCG(0, 0)) }
+
 var errPower = errors.New("test: power is off")
 
 // power is a file system that stops working after a number of operations: the

@@ -85,7 +85,8 @@ type recovery struct {
 	sequence uint64   // highest seen
 	base     int64    // of the file to make
 
-	next map[int64]int // where a file's first write says the log went on -> that file
+	next  map[int64]int // where a file's first write says the log went on -> that file
+	begun []bool        // of each file: whether its first write is valid
 
 	groups       map[ident.GroupID]*Group
 	gone         map[replica]bool // since the first piece of the checkpoint being read
@@ -191,7 +192,7 @@ func (r *recovery) readHeaders() error {
 // file to begin with: the oldest one that holds a write at all and is not
 // wholly below what the newest header says is needed.
 func (r *recovery) readFirstWrites() (int, error) {
-	r.next = map[int64]int{}
+	r.next, r.begun = map[int64]int{}, make([]bool, len(r.files))
 	first, begins := 0, int64(-1)
 	low := r.files[len(r.files)-1].head.low
 	for i, f := range r.files {
@@ -204,7 +205,7 @@ func (r *recovery) readFirstWrites() (int, error) {
 		}
 		// Of several files that continue the log at one place the newest is
 		// alive; the others were dropped by an earlier recovery.
-		r.next[head.previous] = i
+		r.next[head.previous], r.begun[i] = i, true
 		if begins < 0 && f.head.base+f.head.size > low {
 			begins = head.previous
 		}
@@ -341,19 +342,47 @@ func (r *recovery) start() (*Log, error) {
 	} else if err := l.rewrite(r.last); err != nil {
 		return nil, err
 	}
-	for i := len(r.dead) - 1; i >= 0; i-- {
-		name := r.s.Dir + "/" + r.dead[i]
-		if err := r.fs.Remove(name); err != nil && !errors.Is(err, vfs.ErrNotExist) {
-			return nil, fmt.Errorf("remove %s: %w", name, err)
-		}
-	}
-	if len(r.dead) > 0 {
-		if err := r.fs.SyncDir(r.s.Dir); err != nil {
-			return nil, err
-		}
+	if err := r.removeDead(l); err != nil {
+		return nil, err
 	}
 	ok = true
 	return l, nil
+}
+
+// removeDead unlinks half-made files, and those behind the end of the log: a
+// broker that restarts again and again must not fill its disk with them.
+func (r *recovery) removeDead(l *Log) error {
+	dead := r.dead
+	for i := len(l.old) - 1; i >= r.alive(); i-- {
+		dead = append(dead, l.old[i].name)
+		l.allocated -= l.old[i].size
+		l.old = l.old[:i]
+	}
+	for i := len(dead) - 1; i >= 0; i-- {
+		name := r.s.Dir + "/" + dead[i]
+		if err := r.fs.Remove(name); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	if len(dead) == 0 {
+		return nil
+	}
+	return r.fs.SyncDir(r.s.Dir)
+}
+
+// alive returns how many of the old files hold something that is needed now
+// that the last write was written again. The file in which the log began stays:
+// until there is a checkpoint it shows that nothing is missing before it.
+func (r *recovery) alive() int {
+	if len(r.last) == 0 {
+		return 1
+	}
+	head := &r.lastHead
+	isCopy := head.previous < r.files[r.lastFile].head.base
+	if isCopy && head.position == r.files[r.lastFile].head.base+fileHeaderBytes {
+		return r.lastFile
+	}
+	return r.lastFile + 1
 }
 
 // makeCurrent creates the file in which the log goes on. On a full disk it

@@ -196,6 +196,10 @@ func (r *recovery) judge(i int, off int64) error {
 		}
 		r.dropped = r.dropped || seen
 		if proof || seen && mutant.On(mutant.TornAsCorrupt) {
+			if j > i && !r.begun[j] {
+				// The first write of that file was durable before any other.
+				i, off = j, fileHeaderBytes
+			}
 			return r.damageAt(i, off)
 		}
 	}

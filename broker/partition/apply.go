@@ -1,0 +1,129 @@
+package partition
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/varvelog/varve/broker/entry"
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
+	"github.com/varvelog/varve/internal/record"
+)
+
+// Reasons of a log start entry.
+const (
+	reasonRetention     = 1
+	reasonDeleteRecords = 2
+)
+
+// Apply implements replog.Machine. It is deterministic (P1).
+func (p *Partition) Apply(e replog.Entry) error {
+	if len(e.Data) == 0 {
+		return nil
+	}
+	d, err := entry.Parse(e.Data)
+	if err != nil {
+		return err
+	}
+	switch d.Kind {
+	case entry.Batch:
+		a, _ := e.Token.(*Append)
+		return p.applyBatch(e, d, a)
+	case entry.LogStart:
+		return p.applyStart(d, e.Token)
+	case entry.Roll:
+		p.log.Roll()
+	case entry.Settings:
+		return p.applySettings(d, e.Token)
+	case entry.ProducerExpiry:
+		if len(d.Header) != 8 {
+			return errState
+		}
+		p.producers.expire(int64(binary.LittleEndian.Uint64(d.Header)))
+	default:
+		return fmt.Errorf("%w: unknown %v", errState, d.Kind)
+	}
+	p.settled(e.Token)
+	return nil
+}
+
+// applyBatch gives a batch its offsets. A refusal is the same on every replica
+// and changes nothing.
+func (p *Partition) applyBatch(e replog.Entry, d entry.Entry, a *Append) error {
+	if len(d.Header) != batchHeader {
+		return errState
+	}
+	h, err := record.ParseHeader(d.Payload)
+	if err != nil {
+		return err
+	}
+	q := sequence{id: h.ProducerID, epoch: h.ProducerEpoch, first: h.BaseSequence, last: h.LastSequence()}
+	generation := binary.LittleEndian.Uint64(d.Header)
+	v := p.producers.judge(q)
+	if generation < p.generation {
+		v = verdict{err: ErrStaleChain}
+	}
+	if v.err != nil || v.duplicate {
+		p.answer(a, v.batch.base, v.duplicate, v.err)
+		return nil
+	}
+	base := p.log.End()
+	last := base + ident.Offset(h.LastOffsetDelta)
+	epoch := ident.Epoch(e.Term)
+	if err := p.log.Append(base, last, epoch, h.MaxTimestamp, d.Payload); err != nil {
+		return err
+	}
+	p.generation = generation
+	p.producers.add(q, base, last, d.Time)
+	if es := p.epochs.Load().note(epoch, base); len(es) != len(*p.epochs.Load()) {
+		p.epochs.Store(&es)
+	}
+	p.answer(a, base, false, nil)
+	p.wake()
+	return nil
+}
+
+// answer tells the proposer of an applied batch what became of it.
+func (p *Partition) answer(a *Append, base ident.Offset, duplicate bool, err error) {
+	if a == nil {
+		return
+	}
+	p.landed(a)
+	a.Base, a.LogStart, a.Duplicate = base, p.log.Start(), duplicate
+	a.finish(err)
+}
+
+func (p *Partition) applyStart(d entry.Entry, token any) error {
+	if len(d.Header) != 9 {
+		return errState
+	}
+	p.log.AdvanceStart(ident.Offset(binary.LittleEndian.Uint64(d.Header)))
+	es := p.epochs.Load().trim(p.log.Start())
+	p.epochs.Store(&es)
+	if mutant.On(mutant.UnlinkEarly) {
+		for _, g := range p.log.TakeGarbage() {
+			_ = g.Remove(p.c.FS)
+		}
+	}
+	if r, ok := token.(*StartRequest); ok {
+		r.finish(p.log.Start(), nil)
+	}
+	p.settled(token)
+	p.wake()
+	return nil
+}
+
+func (p *Partition) applySettings(d entry.Entry, token any) error {
+	s, rest, err := decodeSettings(d.Payload)
+	if err != nil || len(rest) != 0 || len(d.Header) != 0 {
+		return fmt.Errorf("settings entry: %w", errState)
+	}
+	if mutant.On(mutant.SettingsReadAtApply) {
+		s = p.desired
+	}
+	p.settings = s
+	p.log.SetSettings(s.storage())
+	p.settled(token)
+	return nil
+}

@@ -1,0 +1,74 @@
+package partition
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/varvelog/varve/broker/storage"
+)
+
+// errState is an entry or a checkpoint's state that makes no sense although its
+// checksum holds.
+var errState = errors.New("partition: state does not decode")
+
+const stateVersion = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// saved is a partition's part of a checkpoint.
+type saved struct {
+	position   storage.Position
+	generation uint64
+	settings   Settings
+	epochs     epochs
+	producers  producers
+}
+
+// encodeSaved writes the position in front of rest, which is everything else.
+func encodeSaved(at storage.Position, rest []byte) []byte {
+	b := at.Append([]byte{stateVersion})
+	b = append(b, rest...)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// encodeRest writes what does not depend on files.
+func (p *Partition) encodeRest() []byte {
+	b := binary.LittleEndian.AppendUint64(nil, p.generation)
+	b = p.settings.appendTo(b)
+	b = p.epochs.Load().appendTo(b)
+	return p.producers.appendTo(b)
+}
+
+func decodeSaved(b []byte) (saved, error) {
+	var s saved
+	if len(b) < 5 || b[0] != stateVersion {
+		return s, fmt.Errorf("%w: %d bytes of unknown version", errState, len(b))
+	}
+	n := len(b) - 4
+	if crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {
+		return s, fmt.Errorf("%w: CRC", errState)
+	}
+	var err error
+	if s.position, b, err = storage.DecodePosition(b[1:n]); err != nil {
+		return s, err
+	}
+	if len(b) < 8 {
+		return s, errState
+	}
+	s.generation, b = binary.LittleEndian.Uint64(b), b[8:]
+	if s.settings, b, err = decodeSettings(b); err != nil {
+		return s, err
+	}
+	if s.epochs, b, err = decodeEpochs(b); err != nil {
+		return s, err
+	}
+	if s.producers, b, err = decodeProducers(b); err != nil {
+		return s, err
+	}
+	if len(b) != 0 {
+		return s, fmt.Errorf("%w: %d bytes behind it", errState, len(b))
+	}
+	return s, nil
+}

@@ -1,0 +1,103 @@
+package partition
+
+import (
+	"encoding/binary"
+	"sort"
+
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// epochStart says which offset was the first of a leader epoch.
+type epochStart struct {
+	epoch ident.Epoch
+	start ident.Offset
+}
+
+// epochs is the leader epoch cache (KIP-101): ascending, one entry for each
+// epoch under which a batch was appended. It is immutable; note and trim return
+// another one, so readers need no lock.
+type epochs []epochStart
+
+// note records that a batch of an epoch begins at an offset.
+func (e epochs) note(epoch ident.Epoch, start ident.Offset) epochs {
+	if n := len(e); n > 0 && e[n-1].epoch >= epoch {
+		return e
+	}
+	return append(e[:len(e):len(e)], epochStart{epoch, start})
+}
+
+// trim forgets epochs that end at or below the log start. The one that holds
+// the log start begins there from now on.
+func (e epochs) trim(logStart ident.Offset) epochs {
+	n := 0
+	for n+1 < len(e) && e[n+1].start <= logStart {
+		n++
+	}
+	if len(e) == 0 || n == 0 && e[0].start >= logStart {
+		return e
+	}
+	out := append(epochs(nil), e[n:]...)
+	out[0].start = max(out[0].start, logStart)
+	return out
+}
+
+// end answers OffsetForLeaderEpoch: the largest epoch that is not above the one
+// asked for, and the offset at which the next one begins; logEnd for the newest.
+// An epoch that is not known is answered with -1 and -1.
+func (e epochs) end(asked ident.Epoch, current ident.Epoch, logEnd ident.Offset) (ident.Epoch, ident.Offset) {
+	if asked == current {
+		return asked, logEnd
+	}
+	if asked > current || len(e) == 0 || asked < 0 {
+		return -1, -1
+	}
+	i := sort.Search(len(e), func(i int) bool { return e[i].epoch > asked })
+	if i == len(e) {
+		return e[i-1].epoch, logEnd
+	}
+	if i == 0 {
+		return asked, e[0].start
+	}
+	return e[i-1].epoch, e[i].start
+}
+
+// at returns the epoch of the batch that holds an offset, -1 if it is unknown.
+func (e epochs) at(o ident.Offset) ident.Epoch {
+	i := sort.Search(len(e), func(i int) bool { return e[i].start > o })
+	if i == 0 {
+		return -1
+	}
+	return e[i-1].epoch
+}
+
+func (e epochs) appendTo(b []byte) []byte {
+	le := binary.LittleEndian
+	b = le.AppendUint32(b, uint32(len(e)))
+	for _, s := range e {
+		b = le.AppendUint32(b, uint32(s.epoch))
+		b = le.AppendUint64(b, uint64(s.start))
+	}
+	return b
+}
+
+func decodeEpochs(b []byte) (epochs, []byte, error) {
+	le := binary.LittleEndian
+	if len(b) < 4 {
+		return nil, nil, errState
+	}
+	n := int(le.Uint32(b))
+	b = b[4:]
+	if n > len(b)/12 {
+		return nil, nil, errState
+	}
+	var e epochs
+	for i := range n {
+		s := epochStart{ident.Epoch(le.Uint32(b)), ident.Offset(le.Uint64(b[4:]))}
+		b = b[12:]
+		if i > 0 && (s.epoch <= e[i-1].epoch || s.start < e[i-1].start) {
+			return nil, nil, errState
+		}
+		e = append(e, s)
+	}
+	return e, b, nil
+}

@@ -1,0 +1,62 @@
+package partition
+
+// marksMax bounds the producers that have a mark. Beyond it the oldest mark is
+// forgotten: its producer would have to have sent nothing for as long as it
+// took that many others to be refused.
+const marksMax = 10_000
+
+// mark says that a producer's batch was refused before it was proposed.
+type mark struct {
+	epoch int16
+	first int32
+}
+
+// marks are the refused batches of a partition's producers (P3).
+type marks struct {
+	byID  map[int64]mark
+	order []int64
+}
+
+// add marks a refused batch, unless an earlier one of its producer is marked.
+func (m *marks) add(q sequence) {
+	if q.id < 0 {
+		return
+	}
+	if old, ok := m.byID[q.id]; ok {
+		if q.epoch > old.epoch {
+			m.byID[q.id] = mark{q.epoch, q.first}
+		}
+		return
+	}
+	if m.byID == nil {
+		m.byID = map[int64]mark{}
+	}
+	for len(m.byID) >= marksMax {
+		delete(m.byID, m.order[0])
+		m.order = m.order[1:]
+	}
+	m.byID[q.id] = mark{q.epoch, q.first}
+	m.order = append(m.order, q.id)
+}
+
+// refuses reports whether a batch would pass a refused one. The marked batch
+// itself, or a newer epoch, lifts the mark.
+func (m *marks) refuses(q sequence) bool {
+	old, ok := m.byID[q.id]
+	if !ok {
+		return false
+	}
+	if q.epoch == old.epoch && q.first != old.first {
+		return true
+	}
+	delete(m.byID, q.id)
+	for i, id := range m.order {
+		if id == q.id {
+			m.order = append(m.order[:i], m.order[i+1:]...)
+			break
+		}
+	}
+	return false
+}
+
+func (m *marks) clear() { *m = marks{} }

@@ -1,0 +1,152 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/broker/storage"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// Errors that callers are told.
+var (
+	// ErrNotLeader: this replica does not lead the partition, or does not yet
+	// know everything that was committed (NOT_LEADER_OR_FOLLOWER).
+	ErrNotLeader = errors.New("partition: not the leader")
+	// ErrDamaged: the partition met damage and is parked (KAFKA_STORAGE_ERROR).
+	ErrDamaged = errors.New("partition: damaged")
+	// ErrQueueFull: too many bytes wait in the partition's sequencer.
+	ErrQueueFull = errors.New("partition: sequencer queue is full")
+	// ErrNoSpace: no room in the write-ahead log or on disk for some time.
+	ErrNoSpace = errors.New("partition: no space")
+	// ErrOffsetOutOfRange: an offset that does not lie in the log.
+	ErrOffsetOutOfRange = errors.New("partition: offset out of range")
+	// ErrStaleChain: the batch passed an older chain than one already applied.
+	ErrStaleChain = errors.New("partition: chain generation is older than the log's")
+)
+
+// Proposer puts entries into the partition's replicated log. The outcome comes
+// back through the Partition's Apply or Dropped with the token.
+type Proposer interface {
+	Propose(data []byte, token any, system bool) error
+}
+
+// Config sets up a partition.
+type Config struct {
+	ID    ident.Partition
+	FS    vfs.FS
+	Dir   string // of the replica's files, relative
+	Cache *storage.Cache
+	Log   Proposer
+	// QueueBytesMax bounds the batches that are proposed and not yet applied.
+	QueueBytesMax int64
+}
+
+// Partition is one replica.
+type Partition struct {
+	c   Config
+	log *storage.Log
+
+	// Applied state.
+	producers  producers
+	settings   Settings
+	generation uint64 // highest applied chain generation
+	term       uint64
+
+	// Leader's state, lost with the leadership.
+	desired   Settings
+	proposing bool // a settings entry is in flight
+	starting  bool // a log start entry of retention is in flight
+	rolling   bool
+	expiring  bool
+	flight    map[int64]*inflight
+	marks     marks
+	queued    int64 // bytes proposed and not applied
+
+	ckpt work // checkpoint and I/O state
+
+	// What other goroutines read.
+	leading atomic.Bool
+	parked  atomic.Pointer[error]
+	epoch   atomic.Int64
+	epochs  atomic.Pointer[epochs]
+	mu      sync.Mutex // guards watchers
+	watch   map[Watcher]struct{}
+}
+
+var _ replog.Machine = (*Partition)(nil)
+
+// Open restores a partition from its part of a checkpoint, or makes a new one
+// if state is nil. It reads the files that the state names and changes those
+// that lie behind it.
+func Open(c Config, state []byte) (*Partition, error) {
+	p := &Partition{
+		c: c, desired: DefaultSettings(), flight: map[int64]*inflight{}, watch: map[Watcher]struct{}{},
+	}
+	s := saved{position: storage.EmptyPosition(0), settings: DefaultSettings(), producers: producers{byID: map[int64]*producer{}}}
+	if state != nil {
+		var err error
+		if s, err = decodeSaved(state); err != nil {
+			return nil, fmt.Errorf("open partition %v: %w", c.ID, err)
+		}
+	}
+	log, err := storage.Open(c.FS, c.Dir, s.position, s.settings.storage(), c.Cache)
+	if err != nil {
+		return nil, fmt.Errorf("open partition %v: %w", c.ID, err)
+	}
+	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
+	p.epochs.Store(&s.epochs)
+	p.epoch.Store(-1)
+	return p, nil
+}
+
+// Lead implements replog.Machine: from now on everything that was ever
+// committed is applied, so clients can be served.
+func (p *Partition) Lead(term uint64) {
+	p.term = term
+	p.epoch.Store(int64(term))
+	p.leading.Store(true)
+	p.adjust(0)
+	p.wake()
+}
+
+// Unlead implements replog.Machine.
+func (p *Partition) Unlead() {
+	p.leading.Store(false)
+	p.proposing, p.starting, p.rolling, p.expiring = false, false, false, false
+	p.marks.clear()
+	p.wake()
+}
+
+// Parked implements replog.Machine.
+func (p *Partition) Parked(err error) {
+	err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	p.parked.Store(&err)
+	p.leading.Store(false)
+	p.wake()
+}
+
+// Close implements replog.Machine.
+func (p *Partition) Close() {
+	p.leading.Store(false)
+	p.log.Close()
+	p.wake()
+}
+
+// serving returns why the replica does not serve clients, or nil.
+func (p *Partition) serving() error {
+	if err := p.parked.Load(); err != nil {
+		return *err
+	}
+	if !p.leading.Load() {
+		return ErrNotLeader
+	}
+	return nil
+}
+
+// Unwritten returns the bytes that are applied and not yet in a segment file.
+func (p *Partition) Unwritten() int64 { return p.log.Unwritten() }

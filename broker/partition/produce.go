@@ -1,0 +1,189 @@
+package partition
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/varvelog/varve/broker/entry"
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/record"
+)
+
+// Append is one batch on its way into the log, and then its outcome.
+type Append struct {
+	// Entry is what NewEntry made of the batch. It must not change any more.
+	Entry []byte
+	// Header is the batch's header as validated.
+	Header record.Header
+	// Done is called once, on the partition's owner, when the outcome is
+	// known. It must not block.
+	Done func(*Append)
+
+	// The outcome.
+	Err       error
+	Base      ident.Offset // of the batch's first record
+	LogStart  ident.Offset
+	Duplicate bool
+
+	same []*Append // duplicates that wait for this one
+}
+
+const batchHeader = 8 // chain generation
+
+// NewEntry copies a validated batch into a new entry. time is the leader's
+// clock in ms. patch, if not nil, may change the copy before it is sealed
+// (LogAppendTime, maximum timestamp). It may be called on any goroutine.
+func NewEntry(batch []byte, time int64, generation uint64, patch func(batch []byte)) []byte {
+	b, h, p := entry.New(entry.Batch, time, batchHeader, len(batch))
+	binary.LittleEndian.PutUint64(h, generation)
+	copy(p, batch)
+	if patch != nil {
+		patch(p)
+	}
+	entry.Seal(b)
+	return b
+}
+
+func (a *Append) sequence() sequence {
+	return sequence{id: a.Header.ProducerID, epoch: a.Header.ProducerEpoch, first: a.Header.BaseSequence, last: a.Header.LastSequence()}
+}
+
+func (a *Append) finish(err error) {
+	a.Err = err
+	a.Done(a)
+	for _, d := range a.same {
+		d.Base, d.LogStart, d.Duplicate, d.Err = a.Base, a.LogStart, err == nil, err
+		d.Done(d)
+	}
+	a.same = nil
+}
+
+// inflight are a producer's batches that are proposed and not applied.
+type inflight struct {
+	epoch   int16
+	batches []*Append
+}
+
+// Produce takes a batch in arrival order. The outcome comes through a.Done,
+// perhaps before Produce returns.
+func (p *Partition) Produce(a *Append) {
+	if err := p.serving(); err != nil {
+		a.finish(err)
+		return
+	}
+	q := a.sequence()
+	if q.id >= 0 && p.sequenced(a, q) {
+		return
+	}
+	size := int64(len(a.Entry))
+	if p.queued > 0 && p.queued+size > p.c.QueueBytesMax {
+		p.refuse(a, q, ErrQueueFull)
+		return
+	}
+	p.queued += size
+	if q.id >= 0 {
+		f := p.flight[q.id]
+		if f == nil || f.epoch != q.epoch {
+			f = &inflight{epoch: q.epoch}
+			p.flight[q.id] = f
+		}
+		f.batches = append(f.batches, a)
+	}
+	if err := p.c.Log.Propose(a.Entry, a, false); err != nil {
+		p.landed(a)
+		p.refuse(a, q, proposeError(err))
+	}
+}
+
+// sequenced answers an idempotent producer's batch that need not be proposed,
+// and reports whether it did.
+func (p *Partition) sequenced(a *Append, q sequence) bool {
+	f := p.flight[q.id]
+	if f != nil && f.epoch > q.epoch {
+		a.finish(ErrFenced)
+		return true
+	}
+	if f != nil && f.epoch == q.epoch {
+		for _, b := range f.batches {
+			if s := b.sequence(); s.first == q.first && s.last == q.last {
+				b.same = append(b.same, a)
+				return true
+			}
+		}
+	}
+	v := p.producers.judge(q)
+	switch {
+	case v.duplicate:
+		a.Base, a.LogStart, a.Duplicate = v.batch.base, p.log.Start(), true
+		a.finish(nil)
+		return true
+	case v.err != nil && errors.Is(v.err, ErrFenced):
+		a.finish(v.err)
+		return true
+	}
+	// A gap against applied state is judged at apply: a healthy pipeline has
+	// the batches before this one in flight.
+	if p.marks.refuses(q) {
+		a.finish(ErrOutOfOrder)
+		return true
+	}
+	return false
+}
+
+// refuse answers a batch that is not proposed, and marks it (P3).
+func (p *Partition) refuse(a *Append, q sequence, err error) {
+	p.marks.add(q)
+	a.finish(err)
+}
+
+// Refused tells the sequencer that a batch was refused before it reached
+// Produce, so that later ones of its producer do not pass it (P3).
+func (p *Partition) Refused(h record.Header) {
+	p.marks.add(sequence{id: h.ProducerID, epoch: h.ProducerEpoch, first: h.BaseSequence})
+}
+
+// landed takes a batch out of what is in flight.
+func (p *Partition) landed(a *Append) {
+	p.queued -= int64(len(a.Entry))
+	id := a.Header.ProducerID
+	f := p.flight[id]
+	if f == nil {
+		return
+	}
+	for i, b := range f.batches {
+		if b == a {
+			f.batches = append(f.batches[:i], f.batches[i+1:]...)
+			break
+		}
+	}
+	if len(f.batches) == 0 {
+		delete(p.flight, id)
+	}
+}
+
+// Dropped implements replog.Machine.
+func (p *Partition) Dropped(token any, err error) {
+	switch t := token.(type) {
+	case *Append:
+		p.landed(t)
+		p.refuse(t, t.sequence(), proposeError(err))
+	case *StartRequest:
+		t.finish(p.log.Start(), proposeError(err))
+	case internalToken:
+		p.settled(t)
+	}
+}
+
+// proposeError names a proposal's failure in this package's terms.
+func proposeError(err error) error {
+	switch {
+	case errors.Is(err, replog.ErrNoSpace), errors.Is(err, replog.ErrBusy):
+		return ErrNoSpace
+	case errors.Is(err, replog.ErrParked), errors.Is(err, replog.ErrFailed):
+		return ErrDamaged
+	case errors.Is(err, replog.ErrNotLeader), errors.Is(err, replog.ErrUnknownGroup):
+		return ErrNotLeader
+	}
+	return err
+}

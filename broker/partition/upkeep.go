@@ -1,0 +1,129 @@
+package partition
+
+import (
+	"encoding/binary"
+
+	"github.com/varvelog/varve/broker/entry"
+	"github.com/varvelog/varve/broker/storage"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// internalToken marks an entry that the leader proposed on its own account.
+type internalToken uint8
+
+const (
+	tokenSettings internalToken = iota
+	tokenStart
+	tokenRoll
+	tokenExpiry
+)
+
+// settled ends the wait for an entry of the leader's own.
+func (p *Partition) settled(token any) {
+	t, ok := token.(internalToken)
+	if !ok {
+		return
+	}
+	switch t {
+	case tokenSettings:
+		p.proposing = false
+	case tokenStart:
+		p.starting = false
+	case tokenRoll:
+		p.rolling = false
+	case tokenExpiry:
+		p.expiring = false
+	}
+}
+
+// propose puts an entry of the leader's own into the log. It may use the space
+// that clients' batches cannot, since it is what frees space.
+func (p *Partition) propose(flag *bool, t internalToken, kind entry.Kind, now int64, header, payload []byte) {
+	if *flag || p.serving() != nil {
+		return
+	}
+	*flag = true
+	if err := p.c.Log.Propose(entry.Build(kind, now, header, payload), t, true); err != nil {
+		*flag = false // the next upkeep tries again
+	}
+}
+
+// Configure says what the topic's configuration asks for now. The leader makes
+// it so through the log. now is in ms.
+func (p *Partition) Configure(s Settings, now int64) {
+	p.desired = s
+	p.adjust(now)
+}
+
+// adjust proposes the desired settings if they are not in force.
+func (p *Partition) adjust(now int64) {
+	if p.desired != p.settings {
+		p.propose(&p.proposing, tokenSettings, entry.Settings, now, nil, p.desired.appendTo(nil))
+	}
+}
+
+// Upkeep is what a topic's configuration says about age and size.
+type Upkeep struct {
+	Retention        storage.RetentionSettings
+	ProducerExpiryMs int64 // producer.id.expiration.ms
+}
+
+// Maintain proposes what time and size ask for: retention, time-based rolls,
+// expiry of producers, settings. The owner calls it now and then on the leader.
+// now is in ms.
+func (p *Partition) Maintain(now int64, u Upkeep) {
+	if p.serving() != nil {
+		return
+	}
+	p.adjust(now)
+	start, roll := storage.PlanRetention(now, u.Retention, p.log.Sealed(), p.log.Active(), p.log.Start())
+	if start > p.log.Start() {
+		p.propose(&p.starting, tokenStart, entry.LogStart, now, startHeader(start, reasonRetention), nil)
+	}
+	if roll {
+		p.propose(&p.rolling, tokenRoll, entry.Roll, now, nil, nil)
+	}
+	before := now - u.ProducerExpiryMs
+	if oldest, ok := p.producers.oldest(); ok && oldest < before {
+		p.propose(&p.expiring, tokenExpiry, entry.ProducerExpiry, now, binary.LittleEndian.AppendUint64(nil, uint64(before)), nil)
+	}
+}
+
+func startHeader(start ident.Offset, reason byte) []byte {
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(start)), reason)
+}
+
+// StartRequest asks for a higher log start (DeleteRecords), and then tells the
+// outcome.
+type StartRequest struct {
+	// Offset of the first record to keep; -1 is the high watermark.
+	Offset ident.Offset
+	// Done is called once, on the owner, and must not block. low is the log
+	// start offset then.
+	Done func(low ident.Offset, err error)
+}
+
+func (r *StartRequest) finish(low ident.Offset, err error) { r.Done(low, err) }
+
+// DeleteRecords moves the log start up. now is in ms.
+func (p *Partition) DeleteRecords(r *StartRequest, now int64) {
+	if err := p.serving(); err != nil {
+		r.finish(-1, err)
+		return
+	}
+	offset, end := r.Offset, p.log.End()
+	if offset == -1 {
+		offset = end
+	}
+	switch {
+	case offset < 0 || offset > end:
+		r.finish(-1, ErrOffsetOutOfRange)
+	case offset <= p.log.Start():
+		r.finish(p.log.Start(), nil)
+	default:
+		e := entry.Build(entry.LogStart, now, startHeader(offset, reasonDeleteRecords), nil)
+		if err := p.c.Log.Propose(e, r, true); err != nil {
+			r.finish(-1, proposeError(err))
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package partition
+
+import (
+	"errors"
+
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/broker/storage"
+	"github.com/varvelog/varve/internal/mutant"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// runBytes is what makes a segment write worth while between checkpoints.
+const runBytes = 1 << 20
+
+// work is the I/O of a partition: runs of its log, the sync of what a
+// checkpoint captured, and the removal of files that a checkpoint gave up.
+type work struct {
+	mark     storage.Mark
+	rest     []byte            // the captured state without the position
+	marked   bool              // a capture is not yet durable
+	stale    bool              // and never will be
+	position *storage.Position // of the capture, once it is durable
+	syncing  bool
+
+	pending  []storage.Garbage // given up by what was captured
+	garbage  []storage.Garbage // given up by a durable checkpoint
+	removing bool
+	blocked  bool // something failed; wait for Retry
+}
+
+// Capture implements replog.Machine.
+func (p *Partition) Capture() {
+	w := &p.ckpt
+	w.mark, w.rest = p.log.Mark(), p.encodeRest()
+	w.marked, w.stale, w.position = true, false, nil
+	w.pending = append(w.pending, p.log.TakeGarbage()...)
+}
+
+// Flushed implements replog.Machine.
+func (p *Partition) Flushed() (done, stale bool) { return p.ckpt.position != nil, p.ckpt.stale }
+
+// State implements replog.Machine.
+func (p *Partition) State() []byte { return encodeSaved(*p.ckpt.position, p.ckpt.rest) }
+
+// Durable implements replog.Machine.
+func (p *Partition) Durable() {
+	w := &p.ckpt
+	w.garbage = append(w.garbage, w.pending...)
+	w.pending = nil
+}
+
+// Work implements replog.Machine.
+func (p *Partition) Work(flush bool) replog.Task {
+	w := &p.ckpt
+	if w.blocked {
+		return nil
+	}
+	least := int64(runBytes)
+	if flush {
+		least = 1
+	}
+	if run, ok := p.log.NextRun(least); ok {
+		return &runTask{log: p.log, run: run}
+	}
+	if t := p.syncWork(); t != nil {
+		return t
+	}
+	if len(w.garbage) > 0 && !w.removing {
+		w.removing = true
+		t := &removeTask{fs: p.c.FS, garbage: w.garbage}
+		w.garbage = nil
+		return t
+	}
+	return nil
+}
+
+// syncWork plans the sync of what was captured, once all of it is written.
+func (p *Partition) syncWork() replog.Task {
+	w := &p.ckpt
+	if !w.marked || w.syncing || w.stale || !p.log.Reached(w.mark) {
+		return nil
+	}
+	s, err := p.log.PlanSync(w.mark)
+	switch {
+	case errors.Is(err, storage.ErrStaleMark):
+		w.stale = true
+		return nil
+	case err != nil:
+		return nil
+	}
+	w.syncing = true
+	if s.Idle() {
+		p.synced(s, nil)
+		return nil
+	}
+	return &syncTask{sync: s, mark: w.mark}
+}
+
+// synced ends a sync.
+func (p *Partition) synced(s *storage.Sync, err error) {
+	w := &p.ckpt
+	w.syncing = false
+	p.log.SyncDone(s, err)
+	if err == nil && s.Position().LogEnd == w.mark.LogEnd() {
+		at := s.Position()
+		w.position, w.marked = &at, false
+	}
+}
+
+// Worked implements replog.Machine.
+func (p *Partition) Worked(t replog.Task, err error) error {
+	w := &p.ckpt
+	if err != nil {
+		w.blocked = true
+	}
+	switch t := t.(type) {
+	case *runTask:
+		p.log.RunDone(t.run, err)
+	case *syncTask:
+		p.synced(t.sync, err)
+		if errors.Is(err, storage.ErrSyncFailed) {
+			return err
+		}
+	case *removeTask:
+		w.removing = false
+		w.garbage = append(t.garbage, w.garbage...)
+	}
+	return nil
+}
+
+// Retry implements replog.Machine.
+func (p *Partition) Retry() { p.ckpt.blocked = false }
+
+// runTask writes one run of a segment.
+type runTask struct {
+	log *storage.Log
+	run *storage.Run
+}
+
+func (t *runTask) Do() error           { return t.log.DoRun(t.run) }
+func (t *runTask) Class() replog.Class { return replog.ClassSegment }
+
+// syncTask makes what was captured durable.
+type syncTask struct {
+	sync *storage.Sync
+	mark storage.Mark
+}
+
+func (t *syncTask) Do() error {
+	if mutant.On(mutant.CheckpointBeforeSync) {
+		return t.sync.Write()
+	}
+	return t.sync.Do()
+}
+func (t *syncTask) Class() replog.Class { return replog.ClassSync }
+
+// removeTask unlinks files, in order. What is left after a failure stays in it.
+type removeTask struct {
+	fs      vfs.FS
+	garbage []storage.Garbage
+}
+
+func (t *removeTask) Do() error {
+	for len(t.garbage) > 0 {
+		if err := t.garbage[0].Remove(t.fs); err != nil {
+			return err
+		}
+		t.garbage = t.garbage[1:]
+	}
+	return nil
+}
+func (t *removeTask) Class() replog.Class { return replog.ClassSync }
