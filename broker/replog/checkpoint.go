@@ -140,7 +140,7 @@ func (r *round) log() {
 		r.low = min(r.low, s.Low)
 		bytes += int64(len(s.State)) + 64
 	}
-	e.wal.SetReserve(2*bytes + 1<<20)
+	e.wal.SetReserve(2*bytes + e.c.WAL.ReserveBytes)
 	r.enqueue(states)
 }
 

@@ -284,6 +284,50 @@ func TestGarbageNeedsNoSpace(t *testing.T) {
 	m.check(t, again, 99, 101, 1, true)
 }
 
+// A sync that finds no space for the index is planned again later, also if more
+// was appended and a segment was closed meanwhile.
+func TestSyncMeetsFullDisk(t *testing.T) {
+	mem := vfs.NewMem(vfs.MemOptions{})
+	full := false
+	fs := vfs.NewFaulty(mem, func(op vfs.Op) error {
+		if full && op.Kind == vfs.OpWrite && strings.HasSuffix(op.Name, indexSuffix) {
+			return &vfs.Partial{N: 50, Err: vfs.ErrNoSpace}
+		}
+		return nil
+	})
+	rng := rand.New(rand.NewPCG(8, 8))
+	l := open(t, fs, EmptyPosition(0), Settings{SegmentBytes: 9000, IndexIntervalBytes: 1}, NewCache(Limits{}))
+	var m model
+	for i := range 60 {
+		b := makeBatch(t, m.end, 1, []int64{int64(i)}, 700, rng)
+		b.appendTo(t, l)
+		m.list, m.end = append(m.list, b), b.last+1
+		for r, ok := l.NextRun(0); ok; r, ok = l.NextRun(0) {
+			l.RunDone(r, l.DoRun(r))
+		}
+		before := l.Durable()
+		s, err := l.PlanSync(l.Mark())
+		if err != nil {
+			t.Fatal(err)
+		}
+		full = i%5 != 4
+		err = s.Do()
+		l.SyncDone(s, err)
+		if full != errors.Is(err, vfs.ErrNoSpace) || full != (l.Durable() == before) {
+			t.Fatalf("full %v: %v, durable %+v", full, err, l.Durable())
+		}
+		m.check(t, l, 0, m.end, 1<<20, true)
+	}
+	cache := NewCache(Limits{})
+	again := open(t, mem.Crash(rng, vfs.CrashOptions{}), l.Durable(), Settings{}, cache)
+	for _, b := range m.list {
+		m.check(t, again, b.base, m.end, 1<<20, true)
+	}
+	if n := cache.Stats().IndexRebuilt; n != 0 {
+		t.Fatalf("%d indexes were damaged", n)
+	}
+}
+
 func TestFailedSyncIsFinal(t *testing.T) {
 	boom := errors.New("boom")
 	mem := vfs.NewMem(vfs.MemOptions{})

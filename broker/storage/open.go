@@ -43,9 +43,9 @@ func Open(fs vfs.FS, dir string, at Position, set Settings, cache *Cache) (*Log,
 type opening struct {
 	l       *Log
 	at      Position
-	index   map[ident.Offset]int64 // sizes of index files
-	old     map[ident.Offset]bool  // segments that are garbage already
-	behind  []string               // files that the position does not know
+	index   map[ident.Offset]int64    // sizes of index files
+	old     map[ident.Offset]*segment // garbage already
+	behind  []string                  // files that the position does not know
 	rebuilt bool
 }
 
@@ -78,7 +78,7 @@ func (o *opening) load(entries []vfs.Entry) error {
 
 // sort notes the sizes of indexes, what is garbage and what is to be removed.
 func (o *opening) sort(entries []vfs.Entry) {
-	o.index, o.old = map[ident.Offset]int64{}, map[ident.Offset]bool{}
+	o.index, o.old = map[ident.Offset]int64{}, map[ident.Offset]*segment{}
 	for _, e := range entries {
 		base, suffix, ok := parseName(e.Name)
 		switch {
@@ -86,11 +86,15 @@ func (o *opening) sort(entries []vfs.Entry) {
 		case suffix == tempSuffix || base > o.at.ActiveBase:
 			o.behind = append(o.behind, e.Name)
 		case base < o.at.FirstBase:
-			if !o.old[base] {
-				o.old[base] = true
-				g := newSegment(o.l.dir, base)
+			g := o.old[base]
+			if g == nil {
+				g = newSegment(o.l.dir, base)
 				g.sealed, g.discarded = true, true
+				o.old[base] = g
 				o.l.garbage = append(o.l.garbage, g)
+			}
+			if suffix == dataSuffix {
+				g.bytes = e.Size
 			}
 		case suffix == indexSuffix:
 			o.index[base] = e.Size

@@ -3,6 +3,7 @@ package storage
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/varvelog/varve/internal/ident"
@@ -247,7 +248,8 @@ func TestLogEqualsModel(t *testing.T) {
 	}
 }
 
-// sameLayout replays the whole history on a new disk and compares segments.
+// sameLayout replays the whole history on a new disk and compares segments and
+// indexes.
 func (x *machine) sameLayout(want string) {
 	fresh := &machine{t: x.t, fs: vfs.NewMem(vfs.MemOptions{}), cache: NewCache(Limits{})}
 	origin := EmptyPosition(x.origin())
@@ -257,6 +259,27 @@ func (x *machine) sameLayout(want string) {
 	}
 	if got := fmt.Sprint(fresh.l.Sealed(), fresh.l.Active()); got != want {
 		x.t.Fatalf("another replica has %s, want %s", got, want)
+	}
+	flush(x.t, x.l)
+	for i, g := range x.l.segs {
+		var entries []indexEntry
+		if g.indexBytes > 0 {
+			f, err := x.fs.Open(g.idx)
+			if err != nil {
+				x.t.Fatal(err)
+			}
+			b := make([]byte, g.indexBytes)
+			if _, err := f.ReadAt(b, 0); err != nil {
+				x.t.Fatal(err)
+			}
+			if entries, _, err = parseIndex(b, g.base); err != nil {
+				x.t.Fatal(err)
+			}
+			f.Close()
+		}
+		if want := fresh.l.segs[i].pending; !slices.Equal(entries, want) {
+			x.t.Fatalf("index %s has %v, another replica %v", g.idx, entries, want)
+		}
 	}
 }
 

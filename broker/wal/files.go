@@ -93,6 +93,7 @@ func (l *Log) PrepareDone(p *Prepare, err error) bool {
 	}
 	l.next = &segment{head: p.head, file: p.file, off: fileHeaderBytes}
 	l.allocated += p.head.size
+	l.wanting = false
 	return true
 }
 

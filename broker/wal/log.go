@@ -76,6 +76,8 @@ type Log struct {
 	previous int64 // end of the last write issued
 	durable  int64 // end of the last write synced
 	low      int64 // of the last durable checkpoint
+	keep     int64 // what only system records may use
+	wanting  bool  // Reserve refused since the last file was made
 	failed   error
 }
 
@@ -127,11 +129,12 @@ func (l *Log) free() int64 {
 // whether they are there. System records (retention, deletion, elections,
 // checkpoints) may use what is kept back from clients' batches.
 func (l *Log) Reserve(cost int64, system bool) bool {
-	keep := l.s.ReserveBytes
+	keep := l.keep
 	if system && !mutant.On(mutant.RetentionNeedsSpace) {
 		keep = 0
 	}
 	if l.failed != nil || l.free()-max(0, cost-l.biggest)-cost < keep {
+		l.wanting = true
 		return false
 	}
 	l.reserved += cost
@@ -141,7 +144,7 @@ func (l *Log) Reserve(cost int64, system bool) bool {
 
 // Fits reports whether a record of this cost can ever be written.
 func (l *Log) Fits(cost int64) bool {
-	return cost <= min(l.s.FileBytes, l.s.FirstFileBytes)-fileHeaderBytes-l.s.ReserveBytes
+	return cost <= l.s.FileBytes-fileHeaderBytes-l.s.ReserveBytes
 }
 
 // Unreserve gives back what Reserve granted for a record that will not come.
@@ -149,7 +152,7 @@ func (l *Log) Unreserve(cost int64) { l.reserved -= cost }
 
 // SetReserve changes the bytes kept for system records, never below the
 // setting: a checkpoint must always fit.
-func (l *Log) SetReserve(n int64) { l.s.ReserveBytes = max(l.s.ReserveBytes, n) }
+func (l *Log) SetReserve(n int64) { l.keep = max(l.s.ReserveBytes, n) }
 
 // Enqueue adds a record behind all others. It keeps the record's slices until
 // Done returns the token. reserved is what Reserve granted for it, 0 if it uses

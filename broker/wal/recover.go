@@ -319,7 +319,7 @@ func (r *recovery) lastLow() int64 {
 // start makes the new file, writes the last write again, because it may stand
 // in the page cache only, and then removes what is dead.
 func (r *recovery) start() (*Log, error) {
-	l := &Log{fs: r.fs, s: r.s, sequence: r.sequence + 1, low: r.lastLow()}
+	l := &Log{fs: r.fs, s: r.s, keep: r.s.ReserveBytes, sequence: r.sequence + 1, low: r.lastLow()}
 	ok := false
 	defer func() {
 		if !ok && l.cur != nil {
@@ -378,8 +378,8 @@ func (r *recovery) alive() int {
 		return 1
 	}
 	head := &r.lastHead
-	isCopy := head.previous < r.files[r.lastFile].head.base
-	if isCopy && head.position == r.files[r.lastFile].head.base+fileHeaderBytes {
+	first := head.position == r.files[r.lastFile].head.base+fileHeaderBytes
+	if first && head.previous != head.position {
 		return r.lastFile
 	}
 	return r.lastFile + 1

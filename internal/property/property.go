@@ -89,20 +89,20 @@ type Property struct {
 	// one depends on other properties.
 	DefaultDoc string
 
-	Bounds         Bounds  // Int, Long, Bytes, Duration
-	Also           []int64 // numbers outside Bounds that have a meaning, such as -1
-	MinReal        float64 // Double; both 0 means every finite number
-	MaxReal        float64
-	Values         []string // Enum: the values; List: the items, or nil for any
-	ItemsMax       int      // List: at most so many items; 0 means 256
-	Check          func(Value) error
-	Remedy         string // what to do about a refused value; empty for the usual one
-	Scope          Scope
-	Synonyms       []Synonym // of a topic property, by precedence
-	Secret         bool      // never shown; implied by Password
-	NoEffect       bool      // accepted and shown for compatibility, changes nothing
-	Since          string    // the release that introduced it
-	Doc            string    // prose: what it does and what else to know
+	Bounds   Bounds  // Int, Long, Bytes, Duration
+	Also     []int64 // numbers outside Bounds that have a meaning, such as -1
+	MinReal  float64 // Double; both 0 means every finite number
+	MaxReal  float64
+	Values   []string // Enum: the values; List: the items, or nil for any
+	ItemsMax int      // List: at most so many items; 0 means 256
+	Check    func(Value) error
+	Remedy   string // what to do about a refused value; empty for the usual one
+	Scope    Scope
+	Synonyms []Synonym // of a topic property, by precedence
+	Secret   bool      // never shown; implied by Password
+	NoEffect bool      // accepted and shown for compatibility, changes nothing
+	Since    string    // the release that introduced it
+	Doc      string    // prose: what it does and what else to know
 }
 
 // Sensitive reports whether the value must not be shown.

@@ -1,0 +1,211 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/varvelog/varve/broker/entry"
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/broker/storage"
+	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// ErrNotReady: group 0 does not lead, or not yet.
+var ErrNotReady = errors.New("node: cluster metadata is not ready")
+
+// metadataReplica is group 0's replica id on the first broker of a cluster.
+const metadataReplica ident.ReplicaID = 1
+
+// TopicPlan is what a topic's configuration asks of its partitions.
+type TopicPlan struct {
+	Settings partition.Settings
+	Upkeep   partition.Upkeep
+}
+
+// Config sets up a Node.
+type Config struct {
+	Engine    replog.Config
+	ID        ident.NodeID
+	ClusterID string // of a new cluster
+	Cache     storage.Limits
+	// QueueBytesMax bounds each partition's sequencer.
+	QueueBytesMax int64
+	// Plan derives a topic's plan from its configuration.
+	Plan func(*metadata.Topic) TopicPlan
+	// MaintainEvery is how often retention, rolls and expiry are looked at.
+	MaintainEvery time.Duration
+	// Report is told of what an operator must know; nil tells nobody.
+	Report func(Event)
+}
+
+// Event is something that an operator must know.
+type Event struct {
+	Partition ident.Partition // zero if it is about the broker
+	Topic     string
+	Err       error
+	Text      string
+}
+
+// Node is one broker's state.
+type Node struct {
+	c      Config
+	engine *replog.Engine
+	meta   *metaMachine
+	cache  *storage.Cache
+	now    time.Time
+
+	maintained time.Time
+	ready      atomic.Bool
+
+	mu         sync.RWMutex
+	partitions map[ident.Partition]*Replica
+}
+
+// Replica is a partition of which this broker holds a replica.
+type Replica struct {
+	Topic     string
+	Info      metadata.PartitionInfo
+	Partition *partition.Partition // nil if it could not be opened
+	Err       error                // then this is why
+}
+
+// Open recovers the broker's state. Nothing runs before the first Poll.
+func Open(c Config, now time.Time) (*Node, *wal.Recovered, error) {
+	n := &Node{c: c, now: now, maintained: now, cache: storage.NewCache(c.Cache), partitions: map[ident.Partition]*Replica{}}
+	if err := c.Engine.FS.MkdirAll(partitionsDir); err != nil {
+		return nil, nil, fmt.Errorf("open the data directory: %w", err)
+	}
+	engine, rec, err := replog.Open(c.Engine, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	n.engine = engine
+	spec := replog.Spec{ID: ident.MetadataGroup, Replica: metadataReplica, Voters: []ident.ReplicaID{metadataReplica}}
+	err = engine.Start(spec, func(state []byte) (replog.Machine, error) {
+		m, err := openMeta(n, state)
+		n.meta = m
+		return m, err
+	})
+	if err != nil {
+		engine.Close()
+		return nil, nil, fmt.Errorf("open the cluster metadata: %w", err)
+	}
+	for t := range n.Image().Topics() {
+		for i, info := range t.Partitions {
+			n.start(ident.Partition{Topic: t.ID, Index: int32(i)}, t.Name, info)
+		}
+	}
+	return n, rec, nil
+}
+
+// Image returns the cluster metadata. Any goroutine may call it.
+func (n *Node) Image() *metadata.Image { return n.meta.core.Image() }
+
+// Ready reports whether clients may be served (N1). Any goroutine may call it.
+func (n *Node) Ready() bool { return n.ready.Load() }
+
+// Replica returns the broker's replica of a partition, or nil. Any goroutine
+// may call it.
+func (n *Node) Replica(id ident.Partition) *Replica {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.partitions[id]
+}
+
+// Err returns why the broker must stop, or nil.
+func (n *Node) Err() error { return n.engine.Err() }
+
+// Stats returns the engine's counters.
+func (n *Node) Stats() replog.Stats { return n.engine.Stats() }
+
+// CacheStats returns the counters of the log caches. Any goroutine may call it.
+func (n *Node) CacheStats() storage.CacheStats { return n.cache.Stats() }
+
+// Poll does what can be done now and returns the I/O to be performed.
+func (n *Node) Poll(now time.Time) []replog.Task {
+	n.now = now
+	return n.engine.Poll(now)
+}
+
+// Done takes a task whose Do returned.
+func (n *Node) Done(now time.Time, t replog.Task) {
+	n.now = now
+	n.engine.Done(now, t)
+}
+
+// Tick is to be called about every 100 ms.
+func (n *Node) Tick(now time.Time) {
+	n.now = now
+	n.engine.Tick(now)
+	if now.Sub(n.maintained) >= n.c.MaintainEvery {
+		n.maintained = now
+		n.Maintain(now)
+	}
+}
+
+// Maintain looks at retention, time-based rolls and expiry of every partition.
+func (n *Node) Maintain(now time.Time) {
+	for t := range n.Image().Topics() {
+		plan := n.c.Plan(t)
+		for i := range t.Partitions {
+			r := n.Replica(ident.Partition{Topic: t.ID, Index: int32(i)})
+			if r != nil && r.Partition != nil {
+				r.Partition.Maintain(now.UnixMilli(), plan.Upkeep)
+			}
+		}
+	}
+}
+
+// Checkpoint asks for a checkpoint of everything; Checkpointing reports whether
+// it is still being made.
+func (n *Node) Checkpoint() { n.engine.Checkpoint() }
+
+// Checkpointing reports whether a checkpoint was asked for or is being made.
+func (n *Node) Checkpointing() bool { return n.engine.Checkpointing() }
+
+// Close releases all files. What is in flight is lost as in a crash.
+func (n *Node) Close() { n.engine.Close() }
+
+// command travels with a proposed metadata command.
+type command struct {
+	done func(metadata.Result)
+}
+
+// Command proposes a change of the cluster metadata. done is called once, on
+// the owner, with what became of it: a refusal, or an error of proposing it in
+// Result.Err.
+func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
+	payload, err := c.Append(nil)
+	if err == nil && !n.ready.Load() {
+		err = ErrNotReady
+	}
+	if err == nil {
+		data := entry.Build(entry.Command, n.now.UnixMilli(), nil, payload)
+		err = n.engine.Propose(ident.MetadataGroup, data, &command{done: done}, true)
+	}
+	if err != nil {
+		done(metadata.Result{Err: err})
+	}
+}
+
+// groupProposer is one partition's way into its log.
+type groupProposer struct {
+	n  *Node
+	id ident.GroupID
+}
+
+func (g groupProposer) Propose(data []byte, token any, system bool) error {
+	return g.n.engine.Propose(g.id, data, token, system)
+}
+
+func (n *Node) report(e Event) {
+	if n.c.Report != nil {
+		n.c.Report(e)
+	}
+}

@@ -1,0 +1,135 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// partitionsDir holds a directory for each replica, named by topic id,
+// partition and replica id, none of which is ever used again.
+const partitionsDir = "partitions"
+
+// deletedSuffix marks the directory of a replica whose deletion was applied.
+const deletedSuffix = ".deleted"
+
+func replicaDir(id ident.Partition, r ident.ReplicaID) string {
+	return fmt.Sprintf("%s/%s.%d", partitionsDir, id.Dir(), r)
+}
+
+// start opens the broker's replica of a partition, if it has one.
+func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionInfo) {
+	rep, ok := info.On(n.c.ID)
+	if !ok {
+		return
+	}
+	dir := replicaDir(id, rep.ID)
+	r := &Replica{Topic: topic, Info: info}
+	spec := replog.Spec{ID: info.Group, Replica: rep.ID}
+	for _, v := range info.Replicas {
+		spec.Voters = append(spec.Voters, v.ID)
+	}
+	err := n.engine.Start(spec, func(state []byte) (replog.Machine, error) {
+		p, err := partition.Open(partition.Config{
+			ID: id, FS: n.c.Engine.FS, Dir: dir, Cache: n.cache,
+			Log: groupProposer{n, info.Group}, QueueBytesMax: n.c.QueueBytesMax,
+		}, state)
+		if err != nil {
+			return nil, err
+		}
+		r.Partition = p
+		return &replicaMachine{Partition: p, n: n, r: r, id: id, dir: dir}, nil
+	})
+	if err != nil {
+		r.Partition, r.Err = nil, fmt.Errorf("%w: %w", partition.ErrDamaged, err)
+		n.report(Event{Partition: id, Topic: topic, Err: err, Text: "partition cannot be opened; its requests are answered with a storage error"})
+	} else if t, ok := n.topic(id.Topic); ok {
+		r.Partition.Configure(n.c.Plan(t).Settings, n.now.UnixMilli())
+	}
+	n.mu.Lock()
+	n.partitions[id] = r
+	n.mu.Unlock()
+}
+
+// topic finds a topic. It is asked while group 0 is being opened too.
+func (n *Node) topic(id ident.TopicID) (*metadata.Topic, bool) {
+	if n.meta == nil {
+		return nil, false
+	}
+	return n.Image().TopicByID(id)
+}
+
+// act does what a metadata command asks of this broker.
+func (n *Node) act(d metadata.Delta) {
+	switch d := d.(type) {
+	case metadata.PartitionAdded:
+		n.start(d.Partition, d.Topic, d.Info)
+	case metadata.TopicDeleted:
+		for i, info := range d.Topic.Partitions {
+			n.destroy(ident.Partition{Topic: d.Topic.ID, Index: int32(i)}, info)
+		}
+	case metadata.TopicConfigsChanged:
+		n.configure(d.Topic)
+	case metadata.BrokerConfigsChanged:
+		for t := range n.Image().Topics() {
+			n.configure(t)
+		}
+	}
+}
+
+// configure passes a topic's settings to its partitions.
+func (n *Node) configure(t *metadata.Topic) {
+	plan := n.c.Plan(t)
+	for i := range t.Partitions {
+		r := n.Replica(ident.Partition{Topic: t.ID, Index: int32(i)})
+		if r != nil && r.Partition != nil {
+			r.Partition.Configure(plan.Settings, n.now.UnixMilli())
+		}
+	}
+}
+
+// destroy ends a replica whose topic was deleted (N2).
+func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo) {
+	rep, ok := info.On(n.c.ID)
+	if !ok {
+		return
+	}
+	r := n.Replica(id)
+	n.mu.Lock()
+	delete(n.partitions, id)
+	n.mu.Unlock()
+	n.meta.doom(replicaDir(id, rep.ID))
+	if r == nil || r.Partition == nil {
+		n.engine.Destroy(info.Group)
+		n.meta.closed(replicaDir(id, rep.ID))
+		return
+	}
+	n.engine.Destroy(info.Group)
+}
+
+// replicaMachine is a partition as the engine sees it in a node: it tells the
+// node what an operator must know, and when its files may go.
+type replicaMachine struct {
+	*partition.Partition
+	n   *Node
+	r   *Replica
+	id  ident.Partition
+	dir string
+}
+
+// Parked implements replog.Machine.
+func (m *replicaMachine) Parked(err error) {
+	m.Partition.Parked(err)
+	if m.n.Replica(m.id) == m.r { // not because it is being destroyed
+		m.n.report(Event{Partition: m.id, Topic: m.r.Topic, Err: err, Text: "partition met damage and is parked"})
+	}
+}
+
+// Close implements replog.Machine.
+func (m *replicaMachine) Close() {
+	m.Partition.Close()
+	m.n.meta.closed(m.dir)
+}
