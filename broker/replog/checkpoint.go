@@ -125,6 +125,7 @@ func (r *round) log() {
 		switch {
 		case captured[g]:
 			g.captured.machine = g.m.State()
+			g.captured.term, g.captured.vote = g.logged.Term, g.logged.Vote
 			g.capState = wal.GroupState{Group: g.id, Replica: g.replica, Low: g.capLow, State: g.captured.encode()}
 			states = append(states, g.capState)
 		default:
@@ -173,6 +174,8 @@ func (g *group) carry() wal.GroupState {
 		st := state{term: g.logged.Term, vote: g.logged.Vote, voters: g.voters()}
 		s = wal.GroupState{Group: g.id, Replica: g.replica, State: st.encode()}
 	}
+	// A record that changed the hard state only does not hold the log.
+	s.State = withHardState(s.State, g.logged.Term, g.logged.Vote)
 	s.Low = g.low(g.lastIndex)
 	return s
 }

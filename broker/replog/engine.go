@@ -64,6 +64,7 @@ type Engine struct {
 	prepareOff bool // the last Prepare failed; wait for Tick
 	garbage    []wal.Garbage
 	removing   bool
+	removeOff  bool // the last removal failed; wait for Tick
 
 	checkpoints uint64 // highest id used
 	round       *round
@@ -168,6 +169,7 @@ func (e *Engine) Destroy(id ident.GroupID) {
 	rec := wal.Record{Group: id, Kind: wal.KindGone}
 	if g := e.groups[id]; g != nil {
 		rec.Replica = g.replica
+		e.unstall(id)
 		if g.parked == nil {
 			g.park(ErrUnknownGroup)
 		}
@@ -190,6 +192,21 @@ func (e *Engine) Destroy(id ident.GroupID) {
 	if err := e.wal.Enqueue(rec, nil, 0); err != nil {
 		e.fail(err)
 	}
+}
+
+// unstall drops the waiting proposals of a group that ends.
+func (e *Engine) unstall(id ident.GroupID) {
+	kept := e.stalled[:0]
+	for _, s := range e.stalled {
+		if s.group != id {
+			kept = append(kept, s)
+			continue
+		}
+		e.stalledBytes -= int64(len(s.p.data))
+		e.groups[id].m.Dropped(s.p.token, ErrParked)
+	}
+	clear(e.stalled[len(kept):])
+	e.stalled = kept
 }
 
 // Propose asks for data to become the group's next entry. The engine keeps
@@ -268,6 +285,9 @@ func (e *Engine) fail(err error) {
 		}
 	}
 	e.stalled, e.stalledBytes = nil, 0
+	for _, g := range e.order {
+		g.dropAll(ErrFailed)
+	}
 }
 
 // Close releases all files. What is in flight is lost as in a crash.

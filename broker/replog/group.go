@@ -287,19 +287,26 @@ func (g *group) resolve(e *raftpb.Entry) any {
 // park stops a group that met damage (G5).
 func (g *group) park(err error) {
 	g.parked = err
-	for _, p := range append(g.queue, g.given...) {
-		g.e.wal.Unreserve(p.cost)
-		g.m.Dropped(p.token, ErrParked)
-	}
-	for _, w := range g.pending {
-		g.m.Dropped(w.token, ErrParked)
-	}
-	g.queue, g.given, g.pending = nil, nil, nil
+	g.dropAll(ErrParked)
 	g.leading = false
 	if g.e.round != nil && !g.e.round.logged {
 		g.e.round.remove(g)
 	}
 	g.m.Parked(err)
+}
+
+// dropAll tells every proposer whose entry is not applied yet, in order.
+func (g *group) dropAll(err error) {
+	for _, w := range g.pending {
+		g.m.Dropped(w.token, err)
+	}
+	for _, ps := range [][]proposal{g.given, g.queue} {
+		for _, p := range ps {
+			g.e.wal.Unreserve(p.cost)
+			g.m.Dropped(p.token, err)
+		}
+	}
+	g.queue, g.given, g.pending = nil, nil, nil
 }
 
 func (g *group) voters() []ident.ReplicaID {

@@ -1,9 +1,11 @@
 package replog
 
 import (
+	"errors"
 	"time"
 
 	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/vfs"
 )
 
 // Poll does everything that can be done now, and returns the I/O that is ready
@@ -50,7 +52,7 @@ func (e *Engine) offer(g *group) {
 func (e *Engine) Tick(now time.Time) {
 	e.now = now
 	e.look()
-	e.prepareOff = false
+	e.prepareOff, e.removeOff = false, false
 	for _, g := range e.order {
 		if g.failed {
 			g.failed = false
@@ -167,13 +169,19 @@ func (t *prepareTask) Class() Class { return ClassPrepare }
 
 // removeTask unlinks write-ahead log files, in order.
 type removeTask struct {
+	fs    vfs.FS
+	dir   string
 	files []wal.Garbage
 	done  int
 }
 
 func (t *removeTask) Do() error {
 	for _, f := range t.files {
-		if err := f.Remove(); err != nil {
+		err := f.Remove()
+		if errors.Is(err, vfs.ErrNotExist) { // removed, and then the sync failed
+			err = t.fs.SyncDir(t.dir)
+		}
+		if err != nil {
 			return err
 		}
 		t.done++
@@ -195,9 +203,9 @@ func (e *Engine) walTasks(tasks []Task) []Task {
 		e.stats.CommitBytes += uint64(w.Bytes())
 		tasks = append(tasks, &commitTask{w: w})
 	}
-	if len(e.garbage) > 0 && !e.removing {
+	if len(e.garbage) > 0 && !e.removing && !e.removeOff {
 		e.removing = true
-		tasks = append(tasks, &removeTask{files: e.garbage})
+		tasks = append(tasks, &removeTask{fs: e.c.FS, dir: e.c.WAL.Dir, files: e.garbage})
 		e.garbage = nil
 	}
 	return tasks
@@ -220,7 +228,11 @@ func (e *Engine) Done(now time.Time, t Task) {
 		for _, f := range t.files[:t.done] {
 			e.wal.Removed(f)
 		}
-		// A file that could not be removed is removed by the next recovery.
+		if t.done < len(t.files) {
+			// Tried again, before anything newer: a gap would look like damage.
+			e.garbage = append(t.files[t.done:], e.garbage...)
+			e.removeOff = true
+		}
 	case *machineTask:
 		e.worked(t)
 	}

@@ -32,6 +32,19 @@ func (s *state) encode() []byte {
 	return append(b, s.machine...)
 }
 
+// withHardState returns an encoded state with another term and vote. It changes
+// nothing in b, which a checkpoint in the making may still hold.
+func withHardState(b []byte, term, vote uint64) []byte {
+	le := binary.LittleEndian
+	if le.Uint64(b[1:]) == term && le.Uint64(b[9:]) == vote {
+		return b
+	}
+	b = append([]byte(nil), b...)
+	le.PutUint64(b[1:], term)
+	le.PutUint64(b[9:], vote)
+	return b
+}
+
 func decodeState(b []byte) (state, error) {
 	var s state
 	const fixed = 1 + 5*8 + 4
@@ -54,6 +67,8 @@ func decodeState(b []byte) (state, error) {
 	if int64(le.Uint32(b)) != int64(len(b)-4) {
 		return s, fmt.Errorf("%w: machine state of %d bytes, %d follow", ErrDamaged, le.Uint32(b), len(b)-4)
 	}
-	s.machine = b[4:]
+	if len(b) > 4 {
+		s.machine = b[4:] // nil for a group that was never captured
+	}
 	return s, nil
 }

@@ -84,13 +84,19 @@ func BenchmarkRecover(b *testing.B) {
 	l, _ := mustOpen(b, fs, benchSettings())
 	const total, size = 64 << 20, 16 * kib
 	for index := uint64(1); index < total/size; {
-		mustPrepare(b, l)
-		var records []Record
 		for range 32 {
-			records = append(records, appendOf(1, 1, index, 1, size))
+			if err := l.Enqueue(appendOf(1, 1, index, 1, size), nil, 0); err != nil {
+				b.Fatal(err)
+			}
 			index++
 		}
-		mustWrite(b, l, records...)
+		for l.Pending() {
+			mustPrepare(b, l)
+			w := l.Next()
+			if err := l.Done(w, w.Do(), func(any) {}); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 	l.Close()
 	b.SetBytes(total)

@@ -17,7 +17,7 @@ import (
 // compares what is recovered with a model: the log is the list of records that
 // were enqueued, cut somewhere behind the last one that was released.
 func TestModel(t *testing.T) {
-	for seed := range uint64(600) {
+	for seed := range uint64(400) {
 		m := newModel(seed)
 		if err := m.run(40 + m.rng.IntN(300)); err != nil {
 			t.Fatalf("seed %d, life %d: %v", seed, m.lives, err)

@@ -50,8 +50,8 @@ func parseLength(b [lengthBytes]byte, first bool, bytesMax int) (int, error) {
 	return n, nil
 }
 
-// foreign names the protocol that begins with b, or returns "". No legal frame
-// begins so, since each would be longer than 256 MiB.
+// foreign names the protocol that begins with b, or returns "". As the length of
+// a frame all of these are above 350 MiB.
 func foreign(b [lengthBytes]byte) string {
 	if b[0] == 0x16 && b[1] == 0x03 {
 		return "TLS handshake on a plaintext listener"

@@ -112,7 +112,7 @@ func (r *Reader) next() ([]byte, error) {
 				r.err = r.wrap(err)
 			}
 		}
-		if len(chunk) > r.limit-r.total+9 {
+		if len(chunk) > r.limit-r.total {
 			r.err = fmt.Errorf("decompress %v: %w: limit %d", r.codec, ErrTooLarge, r.limit)
 			break
 		}

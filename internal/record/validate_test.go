@@ -144,6 +144,7 @@ var badRecords = []struct {
 	{"header count above bytes", rawRecord(8, 0, 0, 0, 1, 1, 4, 0, 1)},
 	{"header count huge", rawRecord(10, 0, 0, 0, 1, 1, 0xfe, 0xff, 0xff, 0xff, 0x0f)},
 	{"header key null", rawRecord(8, 0, 0, 0, 1, 1, 2, 1, 1)},
+	{"header key null, then nothing", rawRecord(7, 0, 0, 0, 1, 1, 2, 1)},
 	{"header key too long", rawRecord(8, 0, 0, 0, 1, 1, 2, 8, 1)},
 	{"header value too long", rawRecord(8, 0, 0, 0, 1, 1, 2, 0, 8)},
 	{"header value -2", rawRecord(8, 0, 0, 0, 1, 1, 2, 0, 3)},

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"math"
+
+	"github.com/varvelog/varve/internal/property"
+)
+
+var groupSettings = []setting{
+	{Property: property.Property{
+		Name: "group.min.session.timeout.ms", Type: property.Duration, Default: "6000", Bounds: property.Between(1, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "Shortest session timeout that a consumer may ask for.",
+	}, field: func(b *Broker) any { return &b.GroupMinSessionTimeout }},
+	{Property: property.Property{
+		Name: "group.max.session.timeout.ms", Type: property.Duration, Default: "1800000", Bounds: property.Between(1, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "Longest session timeout that a consumer may ask for.",
+	}, field: func(b *Broker) any { return &b.GroupMaxSessionTimeout }},
+	{Property: property.Property{
+		Name: "group.initial.rebalance.delay.ms", Type: property.Duration, Default: "3000", Bounds: property.Between(0, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "How long an empty group waits for more members before its first rebalance. 0 makes tests and single consumers start at once.",
+	}, field: func(b *Broker) any { return &b.GroupInitialRebalanceDelay }},
+	{Property: property.Property{
+		Name: "group.max.size", Type: property.Int, Default: "2147483647", Bounds: property.AtLeast(1), Scope: property.StaticBroker,
+		Doc: "Most members of a group.",
+	}, field: func(b *Broker) any { return &b.GroupMaxSize }},
+	{Property: property.Property{
+		Name: "offset.metadata.max.bytes", Type: property.Bytes, Default: "4096", Bounds: property.Between(0, 1<<20), Scope: property.StaticBroker,
+		Doc: "Longest metadata string beside a committed offset.",
+	}, field: func(b *Broker) any { return &b.OffsetMetadataMaxBytes }},
+	{Property: property.Property{
+		Name: "offsets.topic.num.partitions", Type: property.Int, Default: "50", Bounds: property.Between(1, 10_000), Scope: property.StaticBroker,
+		Doc: "Partitions of `__consumer_offsets`. Read when the topic is created; fixed from then on.",
+	}, field: func(b *Broker) any { return &b.OffsetsTopicPartitions }},
+	{Property: property.Property{
+		Name: "offsets.topic.replication.factor", Type: property.Int, Default: "3", Bounds: property.Between(1, 32), Scope: property.StaticBroker,
+		Doc: "Replicas of `__consumer_offsets`, as far as there are brokers when the topic is created.",
+	}, field: func(b *Broker) any { return &b.OffsetsTopicReplication }},
+	{Property: property.Property{
+		Name: "offsets.topic.segment.bytes", Type: property.Bytes, Default: "104857600", Bounds: property.Between(1<<20, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "`segment.bytes` of `__consumer_offsets`.",
+	}, field: func(b *Broker) any { return &b.OffsetsTopicSegmentBytes }},
+	{Property: property.Property{
+		Name: "offsets.retention.minutes", Type: property.Int, Default: "10080", Bounds: property.AtLeast(1), Scope: property.StaticBroker,
+		Doc: "How long the offsets of a group without members are kept, in minutes.",
+	}, field: func(b *Broker) any { return &b.OffsetsRetentionMinutes }},
+	{Property: property.Property{
+		Name: "offsets.retention.check.interval.ms", Type: property.Duration, Default: "600000", Bounds: millis1, Scope: property.StaticBroker,
+		Doc: "How often expired offsets are looked for.",
+	}, field: func(b *Broker) any { return &b.OffsetsRetentionCheck }},
+	{Property: property.Property{
+		Name: "offsets.commit.timeout.ms", Type: property.Duration, Default: "5000", Bounds: property.Between(1, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "How long an offset commit waits to be durable before it is answered with an error.",
+	}, field: func(b *Broker) any { return &b.OffsetsCommitTimeout }},
+	{Property: property.Property{
+		Name: "transaction.max.timeout.ms", Type: property.Duration, Default: "900000", Bounds: property.Between(1, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "Longest transaction timeout that a producer may ask for.",
+	}, field: func(b *Broker) any { return &b.TransactionMaxTimeout }},
+	{Property: property.Property{
+		Name: "transactional.id.expiration.ms", Type: property.Duration, Default: "604800000", Bounds: property.Between(1, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "How long a transactional id without transactions is remembered.",
+	}, field: func(b *Broker) any { return &b.TransactionalIDExpiration }},
+	{Property: property.Property{
+		Name: "transaction.state.log.num.partitions", Type: property.Int, Default: "50", Bounds: property.Between(1, 10_000), Scope: property.StaticBroker,
+		Doc: "Partitions of `__transaction_state`. Read when the topic is created; fixed from then on.",
+	}, field: func(b *Broker) any { return &b.TransactionPartitions }},
+	{Property: property.Property{
+		Name: "transaction.state.log.replication.factor", Type: property.Int, Default: "3", Bounds: property.Between(1, 32), Scope: property.StaticBroker,
+		Doc: "Replicas of `__transaction_state`, as far as there are brokers when the topic is created.",
+	}, field: func(b *Broker) any { return &b.TransactionReplication }},
+	{Property: property.Property{
+		Name: "transaction.state.log.segment.bytes", Type: property.Bytes, Default: "104857600", Bounds: property.Between(1<<20, math.MaxInt32), Scope: property.StaticBroker,
+		Doc: "`segment.bytes` of `__transaction_state`.",
+	}, field: func(b *Broker) any { return &b.TransactionSegmentBytes }},
+}
+
+var tierSettings = []setting{
+	{Property: property.Property{
+		Name: "tier.url", Type: property.String, Unset: true, DefaultDoc: "file://`log.dirs`/tier", Scope: property.StaticBroker, Check: checkTierURL,
+		Doc: "The cold tier: `s3://bucket/prefix`, `gs://bucket/prefix`, `azblob://container/prefix`, or `file://` and a directory. Credentials come from the environment, never from here. Varve's own.",
+	}, field: func(b *Broker) any { return &b.TierURL }},
+	{Property: property.Property{
+		Name: "remote.fetch.max.wait.ms", Type: property.Duration, Default: "500", Bounds: property.Between(1, math.MaxInt32), Scope: property.DynamicBroker,
+		Doc: "How long a fetch waits for the cold tier before it returns what it has; the download goes on.",
+	}, field: func(b *Broker) any { return &b.RemoteFetchMaxWait }},
+	{Property: property.Property{
+		Name: "remote.list.offsets.request.timeout.ms", Type: property.Duration, Default: "30000", Bounds: millis1, Scope: property.DynamicBroker,
+		Doc: "How long a lookup by timestamp waits for the cold tier.",
+	}, field: func(b *Broker) any { return &b.RemoteListOffsetsTimeout }},
+	{Property: property.Property{
+		Name: "remote.log.manager.task.interval.ms", Type: property.Duration, Default: "30000", Bounds: millis1, Scope: property.StaticBroker,
+		Doc: "How often partitions are looked at for segments to copy to the cold tier or to delete there.",
+	}, field: func(b *Broker) any { return &b.RemoteTaskInterval }},
+	{Property: property.Property{
+		Name: "remote.log.manager.copy.max.bytes.per.second", Type: property.Bytes, Default: maxLong, Bounds: property.AtLeast(1), Scope: property.DynamicBroker,
+		Doc: "Bytes a second that the broker copies to the cold tier.",
+	}, field: func(b *Broker) any { return &b.RemoteCopyBytesPerSec }},
+	{Property: property.Property{
+		Name: "remote.log.manager.fetch.max.bytes.per.second", Type: property.Bytes, Default: maxLong, Bounds: property.AtLeast(1), Scope: property.DynamicBroker,
+		Doc: "Bytes a second that the broker reads from the cold tier.",
+	}, field: func(b *Broker) any { return &b.RemoteFetchBytesPerSec }},
+}
+
+var ownSettings = []setting{
+	{Property: property.Property{
+		Name: "wal.bytes.max", Type: property.Bytes, Default: "268435456", Bounds: property.Between(16<<20, 64<<30), Scope: property.StaticBroker,
+		Doc: "Bytes of the write-ahead log that a restart may have to replay. Produce slows down as it fills. At least twice `wal.file.bytes`. Varve's own.",
+	}, field: func(b *Broker) any { return &b.WALBytesMax }},
+	{Property: property.Property{
+		Name: "wal.file.bytes", Type: property.Bytes, Default: "67108864", Bounds: property.Between(8<<20, 4<<30), Scope: property.StaticBroker,
+		Doc: "Size of one file of the write-ahead log. Varve's own.",
+	}, field: func(b *Broker) any { return &b.WALFileBytes }},
+	{Property: property.Property{
+		Name: "tail.cache.bytes", Type: property.Bytes, Default: "134217728", Bounds: property.Between(1<<20, 1<<40), Scope: property.StaticBroker,
+		Doc: "Memory for the newest records of all partitions together, from which consumers at the tail are served. Varve's own.",
+	}, field: func(b *Broker) any { return &b.TailCacheBytes }},
+	{Property: property.Property{
+		Name: "disk.reserve.bytes", Type: property.Bytes, Default: "67108864", Bounds: property.Between(1<<20, 1<<40), Scope: property.StaticBroker,
+		Doc: "Free space that produce never takes, so that retention and deletion always get through and free more. Varve's own.",
+	}, field: func(b *Broker) any { return &b.DiskReserveBytes }},
+	{Property: property.Property{
+		Name: "log.format", Type: property.Enum, Default: "text", Values: []string{"text", "json"}, Scope: property.StaticBroker,
+		Doc: "Format of the broker's own messages on standard error. Varve's own.",
+	}, field: func(b *Broker) any { return &b.LogFormat }},
+	{Property: property.Property{
+		Name: "log.level", Type: property.Enum, Default: "info", Values: []string{"debug", "info", "warn", "error"}, Scope: property.DynamicBroker,
+		Doc: "Least severe of the broker's own messages that are written. Varve's own.",
+	}, field: func(b *Broker) any { return &b.LogLevel }},
+}

@@ -1,0 +1,106 @@
+package kafka
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/broker/wire"
+)
+
+// Handlers serve every API key.
+type Handlers struct {
+	b    Backend
+	log  *slog.Logger
+	byID map[int16]*api
+}
+
+// New returns the handlers of a broker.
+func New(b Backend, log *slog.Logger) *Handlers {
+	h := &Handlers{b: b, log: log, byID: map[int16]*api{}}
+	for _, a := range apis() {
+		h.byID[a.key] = &a
+	}
+	return h
+}
+
+// api is one row of the table.
+type api struct {
+	key, min, max int16
+	// early keys are answered before the broker serves (K4).
+	early bool
+	serve func(*Handlers, *Call)
+}
+
+// Call is one request on its way to its answer.
+type Call struct {
+	*wire.Request
+	h *Handlers
+}
+
+// on makes a row whose request kmsg decodes.
+func on[Q any, P interface {
+	*Q
+	kmsg.Request
+}](min, max int16, f func(*Handlers, *Call, P)) api {
+	key := P(new(Q)).Key()
+	return api{key: key, min: min, max: max, serve: func(h *Handlers, c *Call) {
+		q := P(new(Q))
+		q.SetVersion(c.Version)
+		if err := q.ReadFrom(c.Body); err != nil {
+			c.Fail(fmt.Errorf("decode %s version %d: %w", kmsg.NameForKey(key), c.Version, err))
+			return
+		}
+		f(h, c, q)
+	}}
+}
+
+// raw makes a row that reads the request's body itself.
+func raw(key, min, max int16, f func(*Handlers, *Call)) api {
+	return api{key: key, min: min, max: max, serve: f}
+}
+
+// Respond answers with a response that kmsg encodes.
+func (c *Call) Respond(r kmsg.Response) {
+	r.SetVersion(c.Version)
+	c.Reply(r.AppendTo(nil))
+}
+
+// Serve implements wire.Handler.
+func (h *Handlers) Serve(r *wire.Request) {
+	a := h.byID[r.Key]
+	if a == nil || !r.Unsupported && (r.Version < a.min || r.Version > a.max) {
+		r.Fail(fmt.Errorf("kafka: API key %d version %d is not served", r.Key, r.Version))
+		return
+	}
+	a.serve(h, &Call{Request: r, h: h})
+}
+
+// Known says what the wire may read of a key and version: what is in the table.
+// What a request decodes to may be much larger than its frame, so all but
+// Produce, which is read in place, are charged for it (K3).
+func Known(key, version int16) wire.Limits {
+	for _, a := range apis() {
+		if a.key != key || version < a.min || version > a.max {
+			continue
+		}
+		l := wire.Limits{Known: true, MemoryFactor: decodeFactor}
+		if key == produceKey {
+			l.MemoryFactor = 1
+		}
+		return l
+	}
+	return wire.Limits{}
+}
+
+// decodeFactor is how much larger than its bytes a decoded request may be: the
+// largest element that kmsg makes of the fewest bytes, measured at 64.
+const decodeFactor = 64
+
+const produceKey = 0
+
+// apis is the table: every key and version that is served (K1).
+func apis() []api {
+	return append(dataAPIs(), adminAPIs()...)
+}
