@@ -102,16 +102,19 @@ const (
 
 var settings = func() []setting {
 	all := topicDefaults()
-	for section, rows := range map[string][]setting{
-		sectionBroker: brokerSettings, sectionNetwork: networkSettings, sectionLog: logSettings,
-		sectionGroups: groupSettings, sectionTier: tierSettings, sectionOwn: ownSettings,
+	for _, part := range []struct {
+		section string
+		rows    []setting
+	}{
+		{sectionBroker, brokerSettings}, {sectionNetwork, networkSettings}, {sectionLog, logSettings},
+		{sectionGroups, groupSettings}, {sectionTier, tierSettings}, {sectionOwn, ownSettings},
 	} {
-		for _, s := range rows {
-			s.section, s.Since = section, "0.1"
+		for _, s := range part.rows {
+			s.section, s.Since = part.section, "0.1"
 			all = append(all, s)
 		}
 	}
-	return all // brokerTable sorts
+	return all
 }()
 
 var brokerTable = func() *property.Table {

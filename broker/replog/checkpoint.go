@@ -18,6 +18,7 @@ type round struct {
 	flushing map[*group]bool
 	logged   bool
 	low      int64
+	reserved int64 // in the write-ahead log; the last block of it is the proof's
 }
 
 // pieceToken travels with a piece of a checkpoint, or with its proof.
@@ -39,6 +40,9 @@ func (e *Engine) advanceRound() {
 	if e.round == nil {
 		due := e.wal.Debt() >= e.c.RoundBytes && e.wal.Tail()-e.roundTail >= e.c.RoundBytes/4
 		if !e.forced && !due {
+			return
+		}
+		if !e.roomForRound() {
 			return
 		}
 		e.beginRound()
@@ -73,7 +77,7 @@ func (e *Engine) beginRound() {
 	e.forced = false
 	e.checkpoints++
 	e.roundTail = e.wal.Tail()
-	r := &round{e: e, id: e.checkpoints, flushing: map[*group]bool{}}
+	r := &round{e: e, id: e.checkpoints, flushing: map[*group]bool{}, reserved: e.roundCost}
 	e.round = r
 	for _, g := range e.order {
 		if !g.changed || g.parked != nil {
@@ -97,6 +101,66 @@ func (g *group) capture() {
 		applied: g.applied, appliedTerm: g.appliedT, voters: g.voters(),
 	}
 	g.capLow = g.low(g.applied)
+}
+
+// costOfRound is what a checkpoint of so many bytes of states takes in the
+// write-ahead log, with its proof and some growth.
+func costOfRound(bytes int64) int64 { return bytes + bytes/4 + 4*wal.Block }
+
+// roomForRound takes space for a round. One that cannot be written to its end
+// would block the queue for ever, so a round that frees no file must leave
+// space for one that does.
+func (e *Engine) roomForRound() bool {
+	keep := int64(0)
+	if !e.wouldFree() {
+		keep = e.roundCost
+	}
+	if !e.wal.Reserve(e.roundCost+keep, true) {
+		return false
+	}
+	e.wal.Unreserve(keep)
+	return true
+}
+
+// wouldFree reports whether a checkpoint taken now would free a file of the
+// write-ahead log.
+func (e *Engine) wouldFree() bool {
+	end := e.wal.OldestClosedEnd()
+	if end >= e.wal.Tail() {
+		return false
+	}
+	for _, g := range e.order {
+		index := g.applied
+		if g.parked != nil {
+			index = g.lastIndex
+		}
+		if g.low(index) < end {
+			return false
+		}
+	}
+	for _, w := range e.waiting { // order: it is all or nothing
+		if e.carryWaiting(w).Low < end {
+			return false
+		}
+	}
+	return true
+}
+
+// starved reports whether a checkpoint is wanted although little was written
+// since the last one: proposals wait, and it would free a file of the
+// write-ahead log, or let machines unlink files on a full disk.
+func (e *Engine) starved() bool {
+	if e.round != nil || len(e.stalled) == 0 && !e.refused && !e.prepareOff {
+		return false
+	}
+	if e.wouldFree() {
+		return true
+	}
+	changed := false
+	for _, g := range e.order {
+		changed = changed || g.changed && g.parked == nil
+	}
+	return changed && e.diskFree < e.c.DiskReserve
 }
 
 // remove forgets a group that was destroyed, or parked before its files were
@@ -141,7 +205,9 @@ func (r *round) log() {
 		r.low = min(r.low, s.Low)
 		bytes += int64(len(s.State)) + 64
 	}
-	e.wal.SetReserve(2*bytes + e.c.WAL.ReserveBytes)
+	e.roundCost = costOfRound(bytes)
+	e.wal.SetReserve(e.roundCost + bytes + e.c.WAL.ReserveBytes)
+	e.wal.Unreserve(r.reserved - wal.Block)
 	r.enqueue(states)
 }
 
@@ -200,7 +266,7 @@ func (r *round) durable(t *pieceToken) {
 	case t.done:
 		r.finish()
 	case t.last:
-		if err := e.wal.Enqueue(wal.Record{Kind: wal.KindProof}, &pieceToken{r: r, done: true}, 0); err != nil {
+		if err := e.wal.Enqueue(wal.Record{Kind: wal.KindProof}, &pieceToken{r: r, done: true}, wal.Block); err != nil {
 			e.fail(err)
 		}
 	}

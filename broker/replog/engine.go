@@ -70,6 +70,8 @@ type Engine struct {
 	round       *round
 	roundTail   int64 // where the write-ahead log ended when the last round began
 	forced      bool
+	roundCost   int64 // what the next checkpoint may take in the write-ahead log
+	refused     bool  // a system's proposal found no space since the last Tick
 	stats       Stats
 }
 
@@ -96,7 +98,9 @@ func Open(c Config, now time.Time) (*Engine, *wal.Recovered, error) {
 	}
 	for _, g := range rec.Groups {
 		e.waiting[g.ID] = g
+		e.roundCost += int64(len(g.State)) + 128
 	}
+	e.roundCost = costOfRound(e.roundCost)
 	e.look()
 	return e, rec, nil
 }
@@ -234,6 +238,7 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 		e.stalledBytes += int64(len(data))
 		return nil
 	case system && !e.room(p, true):
+		e.refused = true
 		return ErrNoSpace
 	}
 	g.queue = append(g.queue, p)
@@ -247,9 +252,16 @@ func (e *Engine) room(p proposal, system bool) bool {
 	if !system && e.diskFree-int64(len(p.data)) < e.c.DiskReserve {
 		return false
 	}
-	if !e.wal.Reserve(p.cost, system) {
+	// A group that is recovered and not started holds the log, and needs two
+	// writes of its own before it can let go.
+	keep := 2 * wal.Block * int64(len(e.waiting))
+	if system {
+		keep += e.roundCost // without a checkpoint nothing is ever freed
+	}
+	if !e.wal.Reserve(p.cost+keep, system) {
 		return false
 	}
+	e.wal.Unreserve(keep)
 	e.diskFree -= int64(len(p.data))
 	return true
 }

@@ -73,6 +73,9 @@ type appendToken struct {
 // nothing in Raft does.
 const proposeBytesMax = 1 << 20
 
+// entryBytes is about what an entry takes in a record besides its data.
+const entryBytes = 32
+
 // run does everything that the group can do now.
 func (g *group) run() {
 	for g.parked == nil && (len(g.queue) > 0 || g.rn.HasReady()) {
@@ -88,9 +91,12 @@ func (g *group) propose() {
 	if len(g.queue) == 0 {
 		return
 	}
+	// The end of a file may waste as much as the largest record, and only the
+	// reserve covers that.
+	limit := min(proposeBytesMax, int(g.e.c.WAL.ReserveBytes/2))
 	n, bytes := 0, 0
-	for n < len(g.queue) && (n == 0 || bytes+len(g.queue[n].data) <= proposeBytesMax) {
-		bytes += len(g.queue[n].data)
+	for n < len(g.queue) && (n == 0 || bytes+len(g.queue[n].data) <= limit) {
+		bytes += len(g.queue[n].data) + entryBytes
 		n++
 	}
 	ents := make([]raftpb.Entry, n)

@@ -52,7 +52,8 @@ func (e *Engine) offer(g *group) {
 func (e *Engine) Tick(now time.Time) {
 	e.now = now
 	e.look()
-	e.prepareOff, e.removeOff = false, false
+	e.forced = e.forced || e.starved()
+	e.prepareOff, e.removeOff, e.refused = false, false, false
 	for _, g := range e.order {
 		if g.failed {
 			g.failed = false
