@@ -41,7 +41,7 @@ sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many
 	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' $(GO) test ./internal/sim -run TestSeeds -count=1 -timeout 0
 
 mutants: ## prove that the simulator finds planted mistakes
-	$(GO) test ./internal/sim -run TestMutants -count=1 -v
+	$(GO) test -tags mutants ./internal/sim -run TestMutants -count=1 -v -timeout 0
 
 fuzz: ## run each fuzz target for TIME=10s
 	@scripts/fuzz.sh $(TIME)

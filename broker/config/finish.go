@@ -112,16 +112,21 @@ func checkTierURL(v property.Value) error {
 		if errors.As(err, &cause) {
 			err = cause.Err
 		}
-		return refuse("not a URL: "+err.Error(), "")
+		return &property.Error{
+			Kind: property.ErrSyntax, Value: property.Hidden, Allowed: tierAllowed,
+			Reason: fmt.Sprintf("not a URL: %.60v", err),
+		}
+	}
+	if u.User != nil {
+		return &property.Error{
+			Kind: property.ErrSyntax, Value: property.Hidden, Reason: "it holds credentials, which would show in logs and descriptions",
+			Allowed: tierAllowed, Remedy: "give them in the environment of the broker",
+		}
 	}
 	switch u.Scheme {
 	case "s3", "gs", "azblob":
 	default:
 		return refuse(fmt.Sprintf("scheme %.30q is not known", u.Scheme), "")
-	}
-	if u.User != nil {
-		e := refuse("it holds credentials, which would show in logs and descriptions", "give them in the environment of the broker").(*property.Error)
-		return e
 	}
 	if u.Host == "" {
 		return refuse("no bucket", "write the bucket behind "+u.Scheme+"://")

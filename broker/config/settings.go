@@ -173,11 +173,20 @@ func newBroker(static, dynamic map[string]property.Value) *Broker {
 // WithDynamic returns the broker with the settings that were altered while the
 // cluster runs, in place of any earlier ones. The error joins one
 // *property.Error per refused setting: unknown, out of bounds, or read at start
-// only. It is what AlterConfigs of a broker resource asks.
-func (b *Broker) WithDynamic(kvs []KV) (*Broker, error) {
+// only. It is what AlterConfigs of a broker resource asks. Names of Kafka's that
+// do not apply, which its tools set, give a warning each.
+func (b *Broker) WithDynamic(kvs []KV) (*Broker, []Warning, error) {
 	dynamic := map[string]property.Value{}
 	var bad problems
+	var warnings []Warning
 	for _, kv := range kvs {
+		if known, why, err := kafkaName(kv); known && brokerTable.Lookup(kv.Name) == nil {
+			if err != nil {
+				bad.add("", err)
+			}
+			warnings = append(warnings, Warning{"", kv.Name, "has no effect: " + why})
+			continue
+		}
 		v, err := parseBroker(kv.Name, kv.Value)
 		if err != nil {
 			bad.add("", err)
@@ -193,18 +202,18 @@ func (b *Broker) WithDynamic(kvs []KV) (*Broker, error) {
 		dynamic[kv.Name] = v
 	}
 	if err := bad.err(); err != nil {
-		return nil, err
+		return nil, warnings, err
 	}
 	next := newBroker(maps.Clone(b.static), dynamic)
 	next.Listeners, next.Advertised = b.Listeners, b.Advertised
 	next.ClusterID, next.LogDir, next.TierURL, next.NodeID = b.ClusterID, b.LogDir, b.TierURL, b.NodeID
-	for _, err := range next.compare() {
+	for _, err := range append(next.compare(), next.crossChecks(nil)...) {
 		bad.add("", err)
 	}
 	if err := bad.err(); err != nil {
-		return nil, err
+		return nil, warnings, err
 	}
-	return next, nil
+	return next, warnings, nil
 }
 
 // topicDefaults returns the broker settings that are the synonyms of topic

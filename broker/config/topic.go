@@ -42,13 +42,13 @@ type Topic struct {
 	TimestampAfterMax      time.Duration
 	MinInSyncReplicas      int32
 
-	RemoteStorageEnable  bool
-	LocalRetention       time.Duration // resolved: never -2, never beyond Retention
-	LocalRetentionBytes  int64         // resolved likewise
-	RemoteCopyDisable    bool
-	RemoteDeleteOnDisablebool
-	RemoteCopyLag        time.Duration
-	RemoteCopyLagBytes   int64
+	RemoteStorageEnable   bool
+	LocalRetention        time.Duration // resolved: never -2, never beyond Retention
+	LocalRetentionBytes   int64         // resolved likewise
+	RemoteCopyDisable     bool
+	RemoteDeleteOnDisable bool
+	RemoteCopyLag         time.Duration
+	RemoteCopyLagBytes    int64
 
 	PluginChain       []string
 	FetchFillerEnable bool

@@ -14,6 +14,7 @@ import (
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
 )
 
 // ErrNotReady: group 0 does not lead, or not yet.
@@ -42,6 +43,12 @@ type Config struct {
 	MaintainEvery time.Duration
 	// Report is told of what an operator must know; nil tells nobody.
 	Report func(Event)
+}
+
+// DefaultConfig returns the settings of DESIGN D2; the caller sets ID,
+// ClusterID, Plan and the entropy and directory id of the write-ahead log.
+func DefaultConfig(fs vfs.FS) Config {
+	return Config{Engine: replog.DefaultConfig(fs), QueueBytesMax: 8 << 20, MaintainEvery: 5 * time.Minute}
 }
 
 // Event is something that an operator must know.

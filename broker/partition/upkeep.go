@@ -76,6 +76,7 @@ func (p *Partition) Maintain(now int64, u Upkeep) {
 		return
 	}
 	p.adjust(now)
+	u.Retention.UpTo = p.log.End()
 	start, roll := storage.PlanRetention(now, u.Retention, p.log.Sealed(), p.log.Active(), p.log.Start())
 	if start > p.log.Start() {
 		p.propose(&p.starting, tokenStart, entry.LogStart, now, startHeader(start, reasonRetention), nil)

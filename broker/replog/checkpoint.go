@@ -104,8 +104,12 @@ func (g *group) capture() {
 }
 
 // costOfRound is what a checkpoint of so many bytes of states takes in the
-// write-ahead log, with its proof and some growth.
-func costOfRound(bytes int64) int64 { return bytes + bytes/4 + 4*wal.Block }
+// write-ahead log, with its proof, some growth, and what the end of a file may
+// waste because a piece does not fit there. It is a multiple of wal.Block.
+func costOfRound(bytes int64) int64 {
+	bytes += bytes/4 + min(bytes, pieceBytesMax)
+	return (bytes/wal.Block + 4) * wal.Block
+}
 
 // roomForRound takes space for a round. One that cannot be written to its end
 // would block the queue for ever, so a round that frees no file must leave
@@ -115,10 +119,21 @@ func (e *Engine) roomForRound() bool {
 	if !e.wouldFree() {
 		keep = e.roundCost
 	}
-	if !e.wal.Reserve(e.roundCost+keep, true) {
+	if !e.reserveBlocks(e.roundCost + keep) {
 		return false
 	}
 	e.wal.Unreserve(keep)
+	return true
+}
+
+// reserveBlocks takes n bytes, a multiple of wal.Block, for several writes.
+func (e *Engine) reserveBlocks(n int64) bool {
+	for got := int64(0); got < n; got += wal.Block {
+		if !e.wal.Reserve(wal.Block, true) {
+			e.wal.Unreserve(got)
+			return false
+		}
+	}
 	return true
 }
 

@@ -80,7 +80,7 @@ func (d *driver) inject(op vfs.Op) error {
 		return &vfs.LostSync{Err: errInjected}
 	case onWAL && op.Kind == vfs.OpPreallocate && d.rng.IntN(4) == 0:
 		return vfs.ErrNoSpace
-	case onWAL && (op.Kind == vfs.OpRemove || op.Kind == vfs.OpSyncDir) && d.rng.IntN(4) == 0:
+	case onWAL && !d.walFault && (op.Kind == vfs.OpRemove || op.Kind == vfs.OpSyncDir) && d.rng.IntN(4) == 0:
 		return errInjected
 	case !onWAL && op.Kind == vfs.OpSync && d.walFault && d.rng.IntN(16) == 0:
 		return &vfs.LostSync{Err: errInjected}
@@ -236,6 +236,17 @@ func (d *driver) crash() {
 	}
 }
 
+// roomFor is what group 0 asks before it logs the making or the deletion of a
+// group: the records that follow from it are not reserved.
+func (d *driver) roomFor(blocks int64) bool {
+	cost := blocks * wal.Block
+	ok := d.e.room(proposal{cost: cost}, true)
+	if ok {
+		d.e.wal.Unreserve(cost)
+	}
+	return ok
+}
+
 func (d *driver) tick() {
 	d.now = d.now.Add(100 * time.Millisecond)
 	d.e.Tick(d.now)
@@ -264,14 +275,14 @@ func (d *driver) event() error {
 	case n < 946:
 		d.e.Checkpoint()
 	case n < 960:
-		if len(ids) < 8 {
+		if len(ids) < 8 && d.roomFor(4) {
 			d.want[d.nextID] = d.nextRep
 			d.nextID++
 			d.nextRep++
 			return d.start(d.nextID - 1)
 		}
 	case n < 963:
-		if len(ids) > 3 {
+		if len(ids) > 3 && d.roomFor(1) {
 			id := ids[d.rng.IntN(len(ids))]
 			d.doomed[id] = d.want[id]
 			delete(d.want, id)

@@ -258,7 +258,11 @@ func (e *Engine) room(p proposal, system bool) bool {
 	if system {
 		keep += e.roundCost // without a checkpoint nothing is ever freed
 	}
-	if !e.wal.Reserve(p.cost+keep, system) {
+	if !e.wal.Reserve(p.cost, system) {
+		return false
+	}
+	if !e.reserveBlocks(keep) {
+		e.wal.Unreserve(p.cost)
 		return false
 	}
 	e.wal.Unreserve(keep)

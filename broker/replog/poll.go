@@ -26,7 +26,6 @@ func (e *Engine) Poll(now time.Time) []Task {
 	}
 	e.advanceRound()
 	var tasks []Task
-	tasks = e.walTasks(tasks)
 	for len(e.offers) > 0 && e.running < e.c.TasksMax {
 		g := e.offers[0]
 		e.offers[0] = nil
@@ -36,7 +35,10 @@ func (e *Engine) Poll(now time.Time) []Task {
 			tasks = g.work(tasks)
 		}
 	}
-	return tasks
+	if e.round != nil {
+		e.advanceRound() // a machine that had nothing to write is flushed by now
+	}
+	return e.walTasks(tasks)
 }
 
 // offer asks the group's machine for work at the next Poll.

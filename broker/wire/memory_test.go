@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -51,6 +52,7 @@ func TestBudgetIsFirstComeFirstServed(t *testing.T) {
 	got := make(chan int64)
 	waitFor := func(n int) {
 		for {
+			runtime.Gosched()
 			if _, waiting := b.state(); waiting == n {
 				return
 			}

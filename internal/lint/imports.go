@@ -41,7 +41,7 @@ func layerBreach(f *File, imported string) string {
 		return "directory " + from + " has no layer: name it in internal/lint/table.go"
 	case from == to || slices.Contains(allowed, to):
 		return ""
-	case f.IsTest() && under(f.Dir(), layerFreeTests):
+	case under(f.Dir(), layerFree):
 		return ""
 	}
 	return from + " imports " + target + ": imports go down only (cmd, broker, {tiering, plugins, wasm}, internal)"

@@ -18,9 +18,9 @@ var layers = map[string][]string{
 	"benchmarks": {"cmd", "broker", "tiering", "plugins", "wasm", "internal", "sdk", "tests"},
 }
 
-// layerFreeTests are directories whose _test.go files may import any layer,
-// because they put the parts together in order to try them.
-var layerFreeTests = []string{"internal/sim"}
+// layerFree are directories that may import any layer, because they put the
+// parts together in order to try them: code for tests only.
+var layerFree = []string{"internal/sim"}
 
 // A confinement keeps one dependency out of all but a few directories.
 type confinement struct {

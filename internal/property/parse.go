@@ -68,6 +68,9 @@ func (p *Property) checked(text string, err error) *Error {
 		return p.refuse(ErrRange, text, err.Error())
 	}
 	e := p.refuse(own.Kind, text, own.Reason)
+	if own.Value != "" {
+		e.Value = own.Value // Check shows the value in its own way, or hides it
+	}
 	if own.Allowed != "" {
 		e.Allowed = own.Allowed
 	}

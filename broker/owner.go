@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"sync"
+	"time"
+
+	"github.com/varvelog/varve/broker/node"
+	"github.com/varvelog/varve/broker/replog"
+)
+
+// tickEvery is the engine's tick.
+const tickEvery = 100 * time.Millisecond
+
+// owner is the goroutine that holds the Node. Events come from anywhere; it
+// takes all that wait at once, so that one group commit serves them all.
+type owner struct {
+	n     *node.Node
+	pools *pools
+	now   func() time.Time
+
+	mu     sync.Mutex
+	events []func(*node.Node)
+	done   []replog.Task
+	wake   chan struct{}
+	out    int // tasks handed out and not yet done; the goroutine's own
+}
+
+func newOwner(n *node.Node, tasksMax int, now func() time.Time) *owner {
+	o := &owner{n: n, now: now, wake: make(chan struct{}, 1)}
+	o.pools = newPools(tasksMax, func(t replog.Task) {
+		o.mu.Lock()
+		o.done = append(o.done, t)
+		o.mu.Unlock()
+		o.nudge()
+	})
+	return o
+}
+
+// post gives the owner something to do. It does not block.
+func (o *owner) post(f func(*node.Node)) {
+	o.mu.Lock()
+	o.events = append(o.events, f)
+	o.mu.Unlock()
+	o.nudge()
+}
+
+func (o *owner) nudge() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// turn takes everything that waits, lets the node act, and hands out its tasks.
+func (o *owner) turn() {
+	o.mu.Lock()
+	events, done := o.events, o.done
+	o.events, o.done = nil, nil
+	o.mu.Unlock()
+	now := o.now()
+	for _, t := range done {
+		o.out--
+		o.n.Done(now, t)
+	}
+	for _, f := range events {
+		f(o.n)
+	}
+	for _, t := range o.n.Poll(now) {
+		o.out++
+		o.pools.perform(t)
+	}
+}
+
+// run turns until stop is closed, or the node fails. Then it ends the I/O in
+// hand.
+func (o *owner) run(stop <-chan struct{}) error {
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	for {
+		o.turn()
+		if err := o.n.Err(); err != nil {
+			return err
+		}
+		select {
+		case <-o.wake:
+		case <-ticker.C:
+			o.n.Tick(o.now())
+		case <-stop:
+			return nil
+		}
+	}
+}
+
+// settle makes a checkpoint of everything, so that the next start has nothing
+// to replay, but gives up at the deadline: a start can replay.
+func (o *owner) settle(deadline time.Time) error {
+	o.n.Checkpoint()
+	for {
+		o.turn()
+		switch {
+		case o.n.Err() != nil:
+			return o.n.Err()
+		case !o.n.Checkpointing() && o.out == 0:
+			return nil
+		case o.now().After(deadline):
+			return nil
+		}
+		select {
+		case <-o.wake:
+		case <-time.After(tickEvery):
+			o.n.Tick(o.now())
+		}
+	}
+}
+
+// close ends the pools and the node.
+func (o *owner) close() {
+	o.pools.close()
+	o.n.Close()
+}

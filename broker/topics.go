@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"sync"
+
+	"github.com/varvelog/varve/broker/config"
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/node"
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/broker/storage"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// topicCache holds the effective configuration of topics, by the version of the
+// topic. Deleted topics leave it when it is found too large.
+type topicCache struct {
+	mu sync.RWMutex
+	m  map[ident.TopicID]cachedTopic
+}
+
+type cachedTopic struct {
+	version uint64
+	topic   *config.Topic
+}
+
+// topicCacheMax bounds the cache: more topics than that do not exist at one time.
+const topicCacheMax = 100_000
+
+func (c *topicCache) get(t *metadata.Topic, b *config.Broker) *config.Topic {
+	c.mu.RLock()
+	x, ok := c.m[t.ID]
+	c.mu.RUnlock()
+	if ok && x.version == t.Version {
+		return x.topic
+	}
+	kv := make([]config.KV, 0, len(t.Configs))
+	for _, o := range t.Configs {
+		kv = append(kv, config.KV{Name: o.Name, Value: o.Value})
+	}
+	topic := config.EffectiveTopic(kv, b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.m == nil || len(c.m) >= topicCacheMax {
+		c.m = map[ident.TopicID]cachedTopic{}
+	}
+	c.m[t.ID] = cachedTopic{version: t.Version, topic: &topic}
+	return &topic
+}
+
+// plan derives what a topic's configuration asks of its partitions.
+func (b *Broker) plan(t *metadata.Topic) node.TopicPlan {
+	c := b.topics.get(t, b.s)
+	p := node.TopicPlan{
+		Settings: partition.Settings{SegmentBytes: c.SegmentBytes, IndexIntervalBytes: max(c.IndexIntervalBytes, 1)},
+		Upkeep: partition.Upkeep{
+			ProducerExpiryMs: b.s.ProducerIDExpiration.Milliseconds(),
+			Retention: storage.RetentionSettings{
+				Ms: storage.Unlimited, Bytes: storage.Unlimited,
+				SegmentMs: c.SegmentAge.Milliseconds(), ActiveSinceMs: storage.Unlimited,
+			},
+		},
+	}
+	if c.Deleted() {
+		p.Upkeep.Retention.Bytes = c.RetentionBytes
+		if c.Retention >= 0 {
+			p.Upkeep.Retention.Ms = c.Retention.Milliseconds()
+		}
+	}
+	return p
+}

@@ -1,0 +1,63 @@
+// Command varve is a streaming storage broker that any Kafka client talks to,
+// and the tools that go with it.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// version is set by the linker (see the Makefile).
+var version = "dev"
+
+func main() {
+	if err := app().Run(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "varve: "+strings.TrimSpace(err.Error()))
+		os.Exit(exitCode(err))
+	}
+}
+
+// Exit codes: 1 something failed, 2 the command line or the settings are wrong.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is an error of the command line or the settings.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func app() *cli.App {
+	return &cli.App{
+		Name:    "varve",
+		Usage:   "a streaming storage broker that any Kafka client talks to",
+		Version: version,
+		Description: "Start with `varve serve`: it needs no settings, keeps its data in ./varve-data\n" +
+			"and serves Kafka clients on 127.0.0.1:9092.",
+		HideVersion:          true,
+		EnableBashCompletion: true,
+		Suggest:              true,
+		ExitErrHandler:       func(*cli.Context, error) {}, // main prints and exits
+		OnUsageError:         func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+		Commands:             []*cli.Command{serveCommand(), versionCommand()},
+		CommandNotFound: func(c *cli.Context, name string) {
+			fmt.Fprintf(os.Stderr, "varve: unknown command %q; `varve help` lists the commands\n", name)
+			os.Exit(exitUsage)
+		},
+	}
+}
+
+func versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "version",
+		Usage: "print the version",
+		Action: func(c *cli.Context) error {
+			_, err := fmt.Fprintln(c.App.Writer, version)
+			return err
+		},
+	}
+}

@@ -1,0 +1,210 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	loopTopic      = "crash-loop"
+	loopPartitions = 4
+	loopProducers  = 3
+)
+
+// acked is what a producer was told about a record.
+type acked struct {
+	partition int32
+	offset    int64
+	producer  int
+	number    int
+}
+
+// load is idempotent producers that write numbered records until told to stop.
+type load struct {
+	wg      sync.WaitGroup
+	stop    chan struct{}
+	mu      sync.Mutex
+	acks    []acked
+	clients []*kgo.Client
+	failed  error
+}
+
+func startLoad(t *testing.T, port int) *load {
+	l := &load{stop: make(chan struct{})}
+	for id := range loopProducers {
+		cl := client(t, port, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(time.Millisecond),
+			kgo.MaxBufferedRecords(200), kgo.ProducerBatchMaxBytes(16<<10))
+		l.clients = append(l.clients, cl)
+		l.wg.Go(func() { l.produce(cl, id) })
+	}
+	return l
+}
+
+func (l *load) produce(cl *kgo.Client, id int) {
+	var sent sync.WaitGroup
+	defer sent.Wait()
+	for n := 0; ; n++ {
+		select {
+		case <-l.stop:
+			return
+		default:
+		}
+		r := &kgo.Record{Topic: loopTopic, Partition: int32(n % loopPartitions), Value: fmt.Appendf(nil, "%d/%d/%0100d", id, n, n)}
+		sent.Add(1)
+		cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+			defer sent.Done()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if err != nil {
+				l.failed = err
+				return
+			}
+			l.acks = append(l.acks, acked{r.Partition, r.Offset, id, n})
+		})
+	}
+}
+
+// finish lets everything in hand be acknowledged.
+func (l *load) finish(t *testing.T) []acked {
+	t.Helper()
+	close(l.stop)
+	l.wg.Wait()
+	for _, cl := range l.clients {
+		cl.Close()
+	}
+	if l.failed != nil {
+		t.Errorf("a record was not accepted: %v", l.failed)
+	}
+	return l.acks
+}
+
+// TestCrashLoop kills the broker under load, again and again
+// (VARVE_CRASH_ROUNDS), and then reads everything back.
+func TestCrashLoop(t *testing.T) {
+	rounds := 5
+	if s := os.Getenv("VARVE_CRASH_ROUNDS"); s != "" {
+		var err error
+		if rounds, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("VARVE_CRASH_ROUNDS=%q: %v", s, err)
+		}
+	}
+	bin, dir, port := build(t), t.TempDir(), freePort(t)
+	settings := []string{"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "log.level=warn"}
+	p := start(t, bin, dir, port, settings...)
+	create(t, port, loopTopic, loopPartitions)
+	l := startLoad(t, port)
+	rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+	for round := range rounds {
+		time.Sleep(time.Duration(100+rng.IntN(900)) * time.Millisecond)
+		p.kill(t)
+		p = start(t, bin, dir, port, settings...)
+		if (round+1)%20 == 0 {
+			t.Logf("%d of %d rounds", round+1, rounds)
+		}
+	}
+	acks := l.finish(t)
+	ends := logEnds(t, port, loopTopic, loopPartitions)
+	records := readAll(t, port, loopTopic, loopPartitions, ends)
+	judge(t, acks, records)
+	p.stop(t)
+	t.Logf("%d kills, %d records acknowledged", rounds, len(acks))
+}
+
+func create(t *testing.T, port int, topic string, partitions int32) {
+	t.Helper()
+	cl := client(t, port)
+	defer cl.Close()
+	req := kmsg.NewPtrCreateTopicsRequest()
+	rt := kmsg.NewCreateTopicsRequestTopic()
+	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, partitions, 1
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(context.Background(), cl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kerr.ErrorForCode(resp.Topics[0].ErrorCode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func logEnds(t *testing.T, port int, topic string, partitions int) map[int32]int64 {
+	t.Helper()
+	cl := client(t, port)
+	defer cl.Close()
+	req := kmsg.NewPtrListOffsetsRequest()
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = topic
+	for p := range partitions {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = int32(p), -1
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(context.Background(), cl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := map[int32]int64{}
+	for _, rp := range resp.Topics[0].Partitions {
+		if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
+			t.Fatal(err)
+		}
+		ends[rp.Partition] = rp.Offset
+	}
+	return ends
+}
+
+// judge compares what was acknowledged with what is read.
+func judge(t *testing.T, acks []acked, records map[int32][]*kgo.Record) {
+	t.Helper()
+	type place struct {
+		partition int32
+		offset    int64
+	}
+	seen := map[string]place{}
+	lost, moved, doubled, reordered := 0, 0, 0, 0
+	for p, rs := range records {
+		last := map[int]int{}
+		for i, r := range rs {
+			var id, n int
+			if _, err := fmt.Sscanf(string(r.Value), "%d/%d/", &id, &n); err != nil {
+				t.Fatalf("a record that nobody wrote: %q", r.Value)
+			}
+			key := fmt.Sprintf("%d/%d", id, n)
+			if _, ok := seen[key]; ok {
+				doubled++
+			}
+			seen[key] = place{p, r.Offset}
+			if before, ok := last[id]; ok && n <= before {
+				reordered++
+			}
+			last[id] = n
+			if i > 0 && r.Offset <= rs[i-1].Offset {
+				reordered++
+			}
+		}
+	}
+	for _, a := range acks {
+		at, ok := seen[fmt.Sprintf("%d/%d", a.producer, a.number)]
+		switch {
+		case !ok:
+			lost++
+		case at != place{a.partition, a.offset}:
+			moved++
+		}
+	}
+	t.Logf("acknowledged %d, read %d: lost %d, duplicated %d, reordered %d, moved %d", len(acks), len(seen), lost, doubled, reordered, moved)
+	if lost+doubled+reordered+moved > 0 || len(acks) == 0 {
+		t.Errorf("acknowledged %d, read %d: lost %d, duplicated %d, reordered %d, moved %d", len(acks), len(seen), lost, doubled, reordered, moved)
+	}
+}
