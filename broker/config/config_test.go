@@ -226,6 +226,14 @@ func TestAllRefusalsAreReportedAtOnce(t *testing.T) {
 	}
 }
 
+func TestWrongFilesAreGivenUp(t *testing.T) {
+	text := strings.Repeat("some.name.that.nothing.has=1\n", MaxFileBytes/30)
+	_, _, err := Load(Sources{Properties: &File{"f", []byte(text)}})
+	if err == nil || strings.Count(err.Error(), "\n") != problemsMax || !strings.Contains(err.Error(), "not looked at") {
+		t.Errorf("%.2000v", err)
+	}
+}
+
 func TestSourcesInOrder(t *testing.T) {
 	src := Sources{
 		YAML:       &File{"v.yaml", []byte("node.id: 1\nnum: {partitions: 1}\ngroup.max.size: 1\nfetch.max.bytes: 1MiB\nlog: {dirs: [/yaml]}\n")},

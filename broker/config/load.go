@@ -57,6 +57,10 @@ func Load(src Sources) (*Broker, []Warning, error) {
 			l.bad.add("", err)
 		}
 		for _, e := range entries {
+			if len(l.bad.errs) >= problemsMax {
+				l.bad.add("", fmt.Errorf("%w: more settings were not looked at", ErrInvalid))
+				return nil, l.warnings, l.bad.err()
+			}
 			l.take(e)
 		}
 	}
@@ -159,6 +163,10 @@ func (l *loader) take(e entry) {
 	}
 	l.static[e.Name] = v
 }
+
+// problemsMax bounds the refused settings of one start: each costs a search for
+// the name that was meant, and nobody reads more.
+const problemsMax = 20
 
 // problems gathers errors with their source.
 type problems struct{ errs []error }

@@ -12,8 +12,6 @@
 package kafka
 
 import (
-	"math"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -26,56 +24,50 @@ func createTopics(h *Handlers, c *Call, q *kmsg.CreateTopicsRequest) {
 	resp := kmsg.NewPtrCreateTopicsResponse()
 	img := h.b.Image()
 	b := h.dynamicBroker(img)
-	twice := repeated(len(q.Topics), func(i int) string { return q.Topics[i].Topic })
-	resp.Topics = make([]kmsg.CreateTopicsResponseTopic, 0, len(twice))
-	g := c.newGather(q.TimeoutMillis, func() { c.Respond(resp) })
-	partitions, gate := 0, h.gate()
-	answered := map[string]bool{}
-	for i := range q.Topics {
-		t := &q.Topics[i]
-		if answered[t.Topic] {
-			continue
-		}
-		answered[t.Topic] = true
-		at := len(resp.Topics)
-		resp.Topics = append(resp.Topics, newTopicAnswer(t.Topic, errTimedOut))
+	topics, again := distinct(q.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
+	resp.Topics = make([]kmsg.CreateTopicsResponseTopic, len(topics))
+	var changes []change
+	room, gate := partitionsPerRequestMax, h.gate()
+	for i, t := range topics {
+		answer := &resp.Topics[i]
 		err := gate
 		switch {
 		case err != nil:
-		case twice[t.Topic]:
+		case again[t.Topic]:
 			err = refuse(kerr.InvalidRequest, "topic %.260q stands twice in the request", t.Topic)
-		case at >= topicsPerRequestMax:
+		case i >= topicsPerRequestMax:
 			err = refuse(kerr.PolicyViolation, "more than %d topics in one request", topicsPerRequestMax)
 		}
 		var cmd metadata.CreateTopic
 		if err == nil {
 			cmd, err = h.newTopic(img, b, t)
 		}
-		if partitions += int(cmd.Partitions); err == nil && partitions > partitionsPerRequestMax {
+		if err == nil && int(cmd.Partitions) > room {
 			err = refuse(kerr.PolicyViolation, "more than %d partitions in one request", partitionsPerRequestMax)
 		}
 		if err != nil {
-			resp.Topics[at] = newTopicAnswer(t.Topic, err)
+			*answer = h.newTopicAnswer(t.Topic, err)
 			continue
 		}
-		made := madeTopic(&cmd, b)
-		c.command(g, cmd, q.ValidateOnly, func(r metadata.Result) {
-			if r.Err != nil {
-				made = newTopicAnswer(t.Topic, r.Err)
+		room -= max(0, int(cmd.Partitions))
+		*answer = h.newTopicAnswer(t.Topic, errTimedOut)
+		made := h.madeTopic(&cmd, b)
+		if q.ValidateOnly {
+			made.TopicID = ident.TopicID{}
+		}
+		changes = append(changes, change{cmd, func(r metadata.Result) {
+			if *answer = made; r.Err != nil {
+				*answer = h.newTopicAnswer(t.Topic, r.Err)
 			}
-			if q.ValidateOnly {
-				made.TopicID = ident.TopicID{}
-			}
-			resp.Topics[at] = made
-		})
+		}})
 	}
-	g.settle(nil)
+	c.change(q.TimeoutMillis, q.ValidateOnly, changes, func() { c.Respond(resp) })
 }
 
-func newTopicAnswer(name string, err error) kmsg.CreateTopicsResponseTopic {
+func (h *Handlers) newTopicAnswer(name string, err error) kmsg.CreateTopicsResponseTopic {
 	t := kmsg.NewCreateTopicsResponseTopic()
 	t.Topic = name
-	t.ErrorCode, t.ErrorMessage = verdict(err)
+	t.ErrorCode, t.ErrorMessage = h.verdict(err)
 	return t
 }
 
@@ -90,9 +82,6 @@ func (h *Handlers) newTopic(img *metadata.Image, b *config.Broker, t *kmsg.Creat
 	}
 	if err := checkTopicName(img, t.Topic); err != nil {
 		return cmd, err
-	}
-	if _, ok := img.Topic(t.Topic); ok && h.b.Ready() {
-		return cmd, img.Check(cmd.named())
 	}
 	if len(t.ReplicaAssignment) > 0 {
 		if err := assign(img, &cmd, t); err != nil {
@@ -147,8 +136,8 @@ func assign(img *metadata.Image, cmd *metadata.CreateTopic, t *kmsg.CreateTopics
 }
 
 // madeTopic returns the answer for a topic that is created as asked.
-func madeTopic(cmd *metadata.CreateTopic, b *config.Broker) kmsg.CreateTopicsResponseTopic {
-	a := newTopicAnswer(cmd.Name, nil)
+func (h *Handlers) madeTopic(cmd *metadata.CreateTopic, b *config.Broker) kmsg.CreateTopicsResponseTopic {
+	a := h.newTopicAnswer(cmd.Name, nil)
 	a.TopicID, a.NumPartitions, a.ReplicationFactor = cmd.TopicID, cmd.Partitions, cmd.ReplicationFactor
 	entries := config.DescribeTopic(overrides(cmd.Configs), b)
 	a.Configs = make([]kmsg.CreateTopicsResponseTopicConfig, len(entries))

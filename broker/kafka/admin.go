@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -26,8 +25,6 @@ const (
 	adminTimeoutMax = 5 * time.Minute
 	// adminTimeoutUsual holds where the request says nothing.
 	adminTimeoutUsual = time.Minute
-	// messageMax bounds the text beside an error code, in bytes.
-	messageMax = 2000
 )
 
 // refusal is an item of a request that is answered with a code of the protocol
@@ -48,20 +45,7 @@ func refuse(kind *kerr.Error, format string, args ...any) error {
 
 // verdict returns the code and the message of an item's outcome, 0 and nil if
 // there is no error.
-func verdict(err error) (int16, *string) {
-	if err == nil {
-		return 0, nil
-	}
-	text := err.Error()
-	if len(text) > messageMax {
-		cut := messageMax
-		for !utf8.RuneStart(text[cut]) {
-			cut--
-		}
-		text = text[:cut] + "..."
-	}
-	return errorCode(err), &text
-}
+func (h *Handlers) verdict(err error) (int16, *string) { return h.code(err), errorText(err) }
 
 // gate returns the error of every item while the broker does not serve (K4).
 func (h *Handlers) gate() error {
@@ -84,43 +68,32 @@ type gather struct {
 	send func()
 }
 
-// newGather returns a gather that calls send, on whichever goroutine brings the
-// last outcome, in at most about timeoutMillis. It waits for one settle on its
-// own account, so that nothing is sent while items are being added.
-func (c *Call) newGather(timeoutMillis int32, send func()) *gather {
+// gather returns a gather that waits for n outcomes, at least one. It calls send
+// on whichever goroutine brings the last of them, or about when timeoutMillis
+// have passed. The answer must be complete by now but for the outcomes.
+func (c *Call) gather(timeoutMillis int32, n int, send func()) *gather {
 	d := adminTimeoutUsual
 	if timeoutMillis > 0 {
 		d = min(time.Duration(timeoutMillis)*time.Millisecond, adminTimeoutMax)
 	}
-	g := &gather{left: 1, send: send}
-	stop := c.h.b.After(d, g.expire)
-	g.mu.Lock()
-	g.stop = stop
-	g.mu.Unlock()
+	g := &gather{left: n, send: send}
+	g.stop = c.h.b.After(d, g.expire)
 	return g
 }
 
-// add announces one more outcome.
-func (g *gather) add() {
-	g.mu.Lock()
-	g.left++
-	g.mu.Unlock()
-}
-
-// settle notes one outcome: note, if not nil, writes it into the answer, unless
-// that was sent.
+// settle takes one outcome: note writes it into the answer, unless that was
+// sent. Any goroutine may call it.
 func (g *gather) settle(note func()) {
 	g.mu.Lock()
-	if !g.sent && note != nil {
+	if !g.sent {
 		note()
 	}
 	g.left--
 	last := g.left == 0 && !g.sent
 	g.sent = g.sent || last
-	stop := g.stop
 	g.mu.Unlock()
 	if last {
-		stop()
+		g.stop()
 		g.send()
 	}
 }
@@ -136,15 +109,27 @@ func (g *gather) expire() {
 	}
 }
 
-// command proposes a change, or with validateOnly only checks it, and tells the
-// gather what became of it.
-func (c *Call) command(g *gather, cmd metadata.Command, validateOnly bool, note func(metadata.Result)) {
-	if validateOnly {
-		note(metadata.Result{Err: c.h.b.Image().Check(cmd)})
+// change is one command of a request, and where its outcome goes.
+type change struct {
+	cmd  metadata.Command
+	note func(metadata.Result)
+}
+
+// change proposes changes, or with validateOnly only checks them, and calls send
+// when all are noted.
+func (c *Call) change(timeoutMillis int32, validateOnly bool, changes []change, send func()) {
+	if validateOnly || len(changes) == 0 {
+		img := c.h.b.Image()
+		for _, ch := range changes {
+			ch.note(metadata.Result{Err: img.Check(ch.cmd)})
+		}
+		send()
 		return
 	}
-	g.add()
-	c.h.b.Command(cmd, func(r metadata.Result) { g.settle(func() { note(r) }) })
+	g := c.gather(timeoutMillis, len(changes), send)
+	for _, ch := range changes {
+		c.h.b.Command(ch.cmd, func(r metadata.Result) { g.settle(func() { ch.note(r) }) })
+	}
 }
 
 // overrides returns settings as package config takes them.
@@ -156,13 +141,19 @@ func overrides(kvs []metadata.KV) []config.KV {
 	return out
 }
 
-// repeated returns which of the n keys stand more than once.
-func repeated[K comparable](n int, key func(int) K) map[K]bool {
-	seen := make(map[K]bool, n)
-	for i := range n {
-		k := key(i)
-		_, again := seen[k]
-		seen[k] = again
+// distinct returns the items of a list in the order in which they first stand,
+// and those that stand again.
+func distinct[T any, K comparable](list []T, key func(*T) K) (first []*T, again map[K]bool) {
+	seen := make(map[K]bool, len(list))
+	again = map[K]bool{}
+	for i := range list {
+		k := key(&list[i])
+		if seen[k] {
+			again[k] = true
+			continue
+		}
+		seen[k] = true
+		first = append(first, &list[i])
 	}
-	return seen
+	return first, again
 }

@@ -44,18 +44,17 @@ func parseProduce(version int16, body []byte) (produceFrame, error) {
 	f.acks = r.int16()
 	f.timeoutMs = r.int32()
 	f.list = r.b
-	var n produceCount
-	walkProduce(&r, version, &n)
+	f.topics, f.partitions = walkProduce(&r, version, nil)
 	r.tags()
 	switch {
 	case r.bad:
 		return produceFrame{}, fmt.Errorf("produce version %d, %d bytes from the end: %w", version, len(r.b), errFrame)
 	case len(r.b) != 0:
 		return produceFrame{}, fmt.Errorf("produce version %d, %d bytes too many: %w", version, len(r.b), errFrame)
-	case n.partitions > producePartitionsMax || n.topics > producePartitionsMax:
-		return produceFrame{}, fmt.Errorf("produce to %d topics and %d partitions, at most %d: %w", n.topics, n.partitions, producePartitionsMax, errFrame)
+	case max(f.partitions, f.topics) > producePartitionsMax:
+		return produceFrame{}, fmt.Errorf("produce to %d topics and %d partitions, at most %d: %w",
+			f.topics, f.partitions, producePartitionsMax, errFrame)
 	}
-	f.topics, f.partitions = n.topics, n.partitions
 	return f, nil
 }
 
@@ -67,14 +66,9 @@ func (f *produceFrame) each(v produceVisitor) {
 	walkProduce(&r, f.version, v)
 }
 
-// produceCount counts what is really there.
-type produceCount struct{ topics, partitions int }
-
-func (c *produceCount) topic([]byte, ident.TopicID) { c.topics++ }
-func (c *produceCount) partition(int32, []byte)     { c.partitions++ }
-
-// walkProduce reads the array of topics.
-func walkProduce(r *frameReader, version int16, v produceVisitor) {
+// walkProduce reads the array of topics, shows it to v unless that is nil, and
+// counts what is really there.
+func walkProduce(r *frameReader, version int16, v produceVisitor) (topics, partitions int) {
 	for range r.count() {
 		var name []byte
 		var id ident.TopicID
@@ -84,23 +78,29 @@ func walkProduce(r *frameReader, version int16, v produceVisitor) {
 			name = r.string()
 		}
 		if r.bad {
-			return
+			return 0, 0
 		}
-		v.topic(name, id)
+		topics++
+		if v != nil {
+			v.topic(name, id)
+		}
 		for range r.count() {
 			index := r.int32()
 			records := r.nullableBytes()
 			r.tags()
 			if r.bad {
-				return
+				return 0, 0
 			}
-			v.partition(index, records)
+			partitions++
+			if v != nil {
+				v.partition(index, records)
+			}
 		}
-		r.tags()
-		if r.bad {
-			return
+		if r.tags(); r.bad {
+			return 0, 0
 		}
 	}
+	return topics, partitions
 }
 
 // frameReader takes fields off the front of b. After the first field that is

@@ -207,6 +207,7 @@ func (d *driver) setBallast(on bool) {
 	if !on {
 		d.ballast = false
 		_ = d.mem.Remove(name)
+		_ = d.mem.SyncDir(".") // else a crash brings it back
 		return
 	}
 	free, _ := d.mem.Free()
@@ -311,7 +312,10 @@ func (d *driver) event() error {
 
 // settle performs everything until nothing happens any more.
 func (d *driver) settle() error {
-	for quiet := 0; quiet < 3; {
+	for quiet, turns := 0, 0; quiet < 3; turns++ {
+		if turns == 10_000 {
+			return fmt.Errorf("work never ends: %+v", d.e.Stats())
+		}
 		d.poll()
 		if len(d.tasks)+len(d.ended) == 0 {
 			quiet++

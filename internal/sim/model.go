@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"bytes"
+	"hash/fnv"
+	"sort"
+
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/record"
+)
+
+// model is what clients and operators were promised, and what they saw.
+type model struct {
+	s      *run
+	topics []*topic // in the order of their creation
+	nextID int
+}
+
+// topicState is how far a topic has come.
+type topicState int
+
+const (
+	creating topicState = iota // asked for
+	live
+	deleting // asked for
+	deleted
+)
+
+// topic is one topic, from the first request to create it.
+type topic struct {
+	name  string
+	id    ident.TopicID
+	state topicState
+	parts []*part
+
+	// The least that any configuration since its creation kept.
+	retentionMs, retentionBytes int64 // -1: everything
+	configs                     map[string]string
+}
+
+// part is one partition.
+type part struct {
+	topic *topic
+	id    ident.Partition
+	name  string
+
+	bySum  map[uint64]*batch
+	acked  map[ident.Offset]*batch // by base offset
+	bases  []ident.Offset          // of acked, ascending
+	values map[ident.Offset]value  // everything that was ever read
+
+	hw, start  ident.Offset // highest seen
+	deleteUpTo ident.Offset // of any DeleteRecords that was asked for
+	layout     layout
+}
+
+// value is what was read at an offset.
+type value struct {
+	epoch ident.Epoch
+	sum   uint64
+	last  ident.Offset
+}
+
+// batch is one batch of a producer.
+type batch struct {
+	id       int
+	part     *part
+	producer *producer // nil: of an operator's probe
+	bytes    []byte
+	header   record.Header
+	times    []int64 // of its records, ms
+	sum      uint64
+
+	sent, refused int            // attempts, and those refused for good
+	acks          []ident.Offset // offsets told
+	seen          []ident.Offset // where it was read
+	done          bool           // the producer got its answer, or gave up
+	flying        bool           // an answer is awaited
+}
+
+func newModel(s *run) *model { return &model{s: s} }
+
+// live returns the topics that exist for sure.
+func (m *model) live() []*topic {
+	var out []*topic
+	for _, t := range m.topics {
+		if t.state == live {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// parts returns the partitions of topics that exist for sure.
+func (m *model) parts() []*part {
+	var out []*part
+	for _, t := range m.live() {
+		out = append(out, t.parts...)
+	}
+	return out
+}
+
+func newPart(t *topic, index int) *part {
+	return &part{
+		topic: t, id: ident.Partition{Topic: t.id, Index: int32(index)}, name: t.name + "-" + string(rune('0'+index)),
+		bySum: map[uint64]*batch{}, acked: map[ident.Offset]*batch{}, values: map[ident.Offset]value{},
+		layout: layout{bases: map[ident.Offset]bool{}},
+	}
+}
+
+// sumOf identifies a batch by everything but base offset and leader epoch,
+// which the broker sets.
+func sumOf(b []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(b[8:12])
+	h.Write(b[16:])
+	return h.Sum64()
+}
+
+// newBatch makes a batch with records of unique values.
+func (m *model) newBatch(p *part, producer *producer, params record.Params, records, valueMax int) *batch {
+	r := m.s.rng.client
+	m.nextID++
+	b := &batch{id: m.nextID, part: p, producer: producer}
+	builder := record.NewBuilder(params)
+	for i := range records {
+		value := make([]byte, 16+r.IntN(valueMax))
+		for j := range value {
+			value[j] = byte(m.nextID>>(8*(j%4))) ^ byte(j)
+		}
+		delta := int64(r.IntN(2000)) - 1000
+		rec := record.Record{OffsetDelta: int32(i), TimestampDelta: delta, Value: value}
+		if err := builder.Append(&rec); err != nil {
+			panic(err)
+		}
+		b.times = append(b.times, params.BaseTimestamp+delta)
+	}
+	var err error
+	if b.bytes, err = builder.Finish(int32(records - 1)); err != nil {
+		panic(err)
+	}
+	if b.header, err = record.ParseHeader(b.bytes); err != nil {
+		panic(err)
+	}
+	b.sum = sumOf(b.bytes)
+	p.bySum[b.sum] = b
+	return b
+}
+
+// same reports whether stored bytes are the batch.
+func (b *batch) same(stored []byte) bool {
+	return len(stored) == len(b.bytes) && bytes.Equal(stored[8:12], b.bytes[8:12]) && bytes.Equal(stored[16:], b.bytes[16:])
+}
+
+// note adds an offset to those where something happened, once.
+func note(list []ident.Offset, o ident.Offset) []ident.Offset {
+	for _, have := range list {
+		if have == o {
+			return list
+		}
+	}
+	return append(list, o)
+}
+
+// ack notes a promise.
+func (p *part) ack(b *batch, base ident.Offset) {
+	b.acks = note(b.acks, base)
+	if p.acked[base] == nil {
+		p.acked[base] = b
+		at := sort.Search(len(p.bases), func(i int) bool { return p.bases[i] >= base })
+		p.bases = append(p.bases, 0)
+		copy(p.bases[at+1:], p.bases[at:])
+		p.bases[at] = base
+	}
+}
+
+// ackedIn returns the bases of acknowledged batches in [from, until).
+func (p *part) ackedIn(from, until ident.Offset) []ident.Offset {
+	i := sort.Search(len(p.bases), func(i int) bool { return p.bases[i] >= from })
+	j := sort.Search(len(p.bases), func(i int) bool { return p.bases[i] >= until })
+	return p.bases[i:max(i, j)]
+}

@@ -1,0 +1,274 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/record"
+)
+
+// pipeline is how many batches a producer has in flight.
+const pipeline = 5
+
+// producer is a client that sends batches to one partition. An idempotent one
+// sends what is not answered again, with the same sequence and in order, until
+// it is answered.
+type producer struct {
+	s     *run
+	id    int64
+	epoch int16
+	next  int32 // sequence
+	idem  bool
+	// rewind: after a refusal it waits for all answers and sends everything
+	// again; else it sends the oldest batch alone until that is through.
+	rewind bool
+	part   *part
+	left   int // batches to make
+
+	open   []*batch // sent and not done, oldest first
+	resend int      // of open, that many must be sent again
+	conn   int      // counts connections
+	wait   time.Time
+}
+
+func (s *run) startProducers() {
+	for i := range s.plan.producers {
+		p := &producer{
+			s: s, id: int64(i), left: s.plan.batches,
+			idem: s.rng.client.IntN(10) < s.plan.idem, rewind: s.rng.client.IntN(2) == 0,
+		}
+		s.producers = append(s.producers, p)
+		s.after(mean(s.rng.client, s.plan.burst), p.turn)
+	}
+}
+
+// finished reports whether the producer has nothing to do any more.
+func (p *producer) finished() bool { return (p.left == 0 || p.s.ending) && len(p.open) == 0 }
+
+// turn sends what may be sent, and comes back.
+func (p *producer) turn() {
+	r := p.s.rng.client
+	next := mean(r, p.s.plan.burst)
+	if r.IntN(12) == 0 {
+		next = mean(r, p.s.plan.pause)
+	}
+	if p.s.ending {
+		next = min(next, 200*time.Millisecond)
+	}
+	if !p.finished() || !p.s.ending {
+		p.s.after(next, p.turn)
+	}
+	if p.part == nil || p.part.topic.state != live {
+		p.move()
+	}
+	if p.part == nil || p.s.broker == nil || p.s.now.Before(p.wait) {
+		return
+	}
+	p.send()
+	if p.s.plan.disconnect && !p.s.ending && r.IntN(60) == 0 {
+		p.s.log("producer %d: connection lost", p.id)
+		p.lost()
+	}
+	if p.idem && !p.s.ending && r.IntN(150) == 0 {
+		p.bump()
+	}
+}
+
+// move chooses another partition, when there is none or its topic went.
+func (p *producer) move() {
+	for _, b := range p.open {
+		b.done = true
+	}
+	p.open, p.part = nil, nil
+	p.conn++
+	parts := p.s.model.parts()
+	if len(parts) == 0 || p.s.ending {
+		return
+	}
+	p.part = parts[p.s.rng.client.IntN(len(parts))]
+	p.next = 0
+	p.epoch++ // one sequence for one partition: a new one has not seen it
+}
+
+// bump begins a new epoch, giving up what is not answered.
+func (p *producer) bump() {
+	for _, b := range p.open {
+		b.done = true
+	}
+	p.open = nil
+	p.conn++
+	p.epoch++
+	p.next = 0
+	p.s.log("producer %d: begins epoch %d", p.id, p.epoch)
+}
+
+// lost notes that the answers to what is in flight will not come.
+func (p *producer) lost() {
+	p.conn++
+	for _, b := range p.open {
+		b.flying = false
+	}
+	if !p.idem {
+		p.giveUp()
+	}
+}
+
+// giveUp lets a producer without idempotence forget some of what it does not
+// know the fate of, and send the rest again.
+func (p *producer) giveUp() {
+	kept := p.open[:0]
+	for _, b := range p.open {
+		if b.flying || p.s.rng.client.IntN(2) == 0 {
+			kept = append(kept, b)
+		} else {
+			b.done = true
+		}
+	}
+	p.open = kept
+}
+
+// send sends batches, oldest first.
+func (p *producer) send() {
+	flying := 0
+	for _, b := range p.open {
+		if b.flying {
+			flying++
+		}
+	}
+	if again := len(p.open) - flying; again > 0 {
+		if p.idem && p.rewind && flying > 0 && p.resend == 0 {
+			return // wait for all answers
+		}
+		p.resend = again
+		for _, b := range p.open {
+			if b.flying {
+				if p.idem && !p.rewind {
+					return // only the oldest alone
+				}
+				continue
+			}
+			p.s.produce(b, p.conn)
+			p.resend = max(p.resend-1, 0)
+			if p.idem && !p.rewind {
+				return
+			}
+		}
+		p.resend = 0
+		return
+	}
+	if p.s.ending || p.s.stopping || p.left == 0 || len(p.open) >= pipeline {
+		return
+	}
+	p.left--
+	b := p.make()
+	p.open = append(p.open, b)
+	p.s.produce(b, p.conn)
+}
+
+// make makes a new batch.
+func (p *producer) make() *batch {
+	r := p.s.rng.client
+	params := record.DefaultParams(record.None, p.s.now.UnixMilli())
+	n := 1 + r.IntN(4)
+	if p.idem {
+		params.ProducerID, params.ProducerEpoch, params.BaseSequence = p.id, p.epoch, p.next
+		p.next += int32(n)
+	}
+	return p.s.model.newBatch(p.part, p, params, n, p.s.plan.valueMax)
+}
+
+// answered takes an answer that came over a connection.
+func (p *producer) answered(b *batch, conn int, err error) {
+	if conn != p.conn || b.done {
+		return
+	}
+	b.flying = false
+	switch {
+	case err == nil:
+		p.finish(b)
+	case p.idem && errors.Is(err, partition.ErrOutOfOrder) && p.open[0] == b:
+		p.s.fail("L5", "producer %d: its oldest batch without an answer, %d (epoch %d, sequence %d, sent %d times), is refused for ever: %v",
+			p.id, b.id, b.header.ProducerEpoch, b.header.BaseSequence, b.sent, err)
+	case p.idem && errors.Is(err, partition.ErrFenced):
+		p.s.fail("L5", "producer %d: batch %d is fenced by nobody: %v", p.id, b.id, err)
+	case !p.idem && p.s.rng.client.IntN(3) == 0:
+		p.finish(b)
+	default:
+		p.wait = p.s.now.Add(mean(p.s.rng.client, 20*time.Millisecond))
+	}
+}
+
+// finish takes a batch out of what is open.
+func (p *producer) finish(b *batch) {
+	b.done = true
+	for i, o := range p.open {
+		if o == b {
+			p.open = append(p.open[:i], p.open[i+1:]...)
+			return
+		}
+	}
+}
+
+// disconnected tells every client that the broker went.
+func (s *run) disconnected() {
+	for _, p := range s.producers {
+		p.lost()
+	}
+}
+
+// definite reports whether a refusal says that this attempt will never be in
+// the log.
+func definite(err error) bool {
+	for _, e := range []error{
+		partition.ErrFenced, partition.ErrOutOfOrder, partition.ErrQueueFull, partition.ErrNoSpace, partition.ErrStaleChain,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// produce sends a batch to the broker, which takes it at once; the answer takes
+// a while. What the broker answers counts from when it does.
+func (s *run) produce(b *batch, conn int) {
+	br := s.broker
+	if br == nil || !br.node.Ready() {
+		return
+	}
+	p := br.partition(b.part.id)
+	if p == nil {
+		return
+	}
+	b.sent++
+	b.flying = true
+	br.asked++
+	s.log("send batch %d to %s, attempt %d", b.id, b.part.name, b.sent)
+	answered := false
+	p.Produce(&partition.Append{Entry: partition.NewEntry(b.bytes, s.now.UnixMilli(), 0, nil), Header: b.header, Done: func(a *partition.Append) {
+		if answered {
+			s.fail("R4", "batch %d is answered twice", b.id)
+		}
+		answered = true
+		if s.disk.lost || s.broker != br {
+			return
+		}
+		br.asked--
+		s.log("answer for batch %d: offset %d, duplicate %v, %v", b.id, a.Base, a.Duplicate, a.Err)
+		switch {
+		case a.Err == nil:
+			s.stats.Acked++
+			s.acknowledged(b, a)
+		case definite(a.Err):
+			s.stats.Refused++
+			b.refused++
+		}
+		err := a.Err
+		br.later(mean(s.rng.client, 300*time.Microsecond), func() {
+			if b.producer != nil {
+				b.producer.answered(b, conn, err)
+			}
+		})
+	}})
+}

@@ -1,0 +1,184 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/record"
+)
+
+// startReader has partitions read at random places.
+func (s *run) startReader() {
+	var turn func()
+	turn = func() {
+		if s.ending {
+			return
+		}
+		s.after(mean(s.rng.reader, s.plan.length/150), turn)
+		parts := s.model.parts()
+		if len(parts) == 0 || s.broker == nil || !s.broker.node.Ready() {
+			return
+		}
+		s.readSome(parts[s.rng.reader.IntN(len(parts))])
+	}
+	s.after(0, turn)
+}
+
+// readSome reads a few chunks of a partition.
+func (s *run) readSome(p *part) {
+	o, at, ok := s.offsets(p)
+	if !ok {
+		return
+	}
+	r := s.rng.reader
+	from := o.LogStart
+	if o.HighWatermark > from {
+		from += ident.Offset(r.Int64N(int64(o.HighWatermark-from) + 1))
+	}
+	for range 1 + r.IntN(4) {
+		next, ok := s.read(p, at, from, o, 1+r.IntN(20_000))
+		if !ok || next >= o.HighWatermark {
+			break
+		}
+		from = next
+	}
+	if r.IntN(3) == 0 {
+		s.lookUp(p, at, s.now.UnixMilli()-int64(r.IntN(int(s.plan.length.Milliseconds())+1)))
+	}
+}
+
+// offsets asks for a partition's borders.
+func (s *run) offsets(p *part) (partition.Offsets, *partition.Partition, bool) {
+	at := s.broker.partition(p.id)
+	if at == nil {
+		s.missing(p)
+		return partition.Offsets{}, nil, false
+	}
+	o, err := at.Offsets()
+	switch {
+	case errors.Is(err, partition.ErrNotLeader):
+		return o, nil, false
+	case err != nil:
+		s.fail("V1", "%s does not serve: %v", p.name, err)
+	}
+	s.sawStart(p, o.LogStart)
+	s.sawHighWatermark(p, o.HighWatermark)
+	return o, at, true
+}
+
+// read reads one chunk, has every checker look at it, and returns where to read
+// on. It reports false if the partition could not be read and that is no fault
+// of the broker.
+func (s *run) read(p *part, at *partition.Partition, from ident.Offset, o partition.Offsets, maxBytes int) (ident.Offset, bool) {
+	c, err := at.Read(from, o.HighWatermark, maxBytes, true)
+	s.stats.Reads++
+	if err != nil {
+		if s.disk.lost || errors.Is(err, partition.ErrDamaged) && s.disk.damaged("partitions/"+p.id.Dir()) {
+			s.log("read %s at %d: %v", p.name, from, err)
+			return from, false
+		}
+		s.fail("L1", "read %s at %d of [%d, %d): %v", p.name, from, o.LogStart, o.HighWatermark, err)
+	}
+	if c.NextOffset <= from && from < o.HighWatermark {
+		s.fail("L1", "read %s at %d of [%d, %d): no batch and no progress", p.name, from, o.LogStart, o.HighWatermark)
+	}
+	var all []byte
+	for _, b := range c.Buffers {
+		all = append(all, b...)
+	}
+	end := from
+	found := map[ident.Offset]*batch{}
+	for len(all) > 0 {
+		h, err := record.ParseHeader(all)
+		if err != nil || h.Size() > len(all) {
+			s.fail("L8", "read %s at %d: not a batch: %v", p.name, from, err)
+		}
+		raw := all[:h.Size()]
+		all = all[h.Size():]
+		found[ident.Offset(h.BaseOffset)] = s.sawBatch(p, h, raw)
+		end = ident.Offset(h.LastOffset()) + 1
+	}
+	s.log("read %s at %d: %d batches, next %d", p.name, from, c.Batches, c.NextOffset)
+	s.checkAcked(p, from, max(end, c.NextOffset), found)
+	return c.NextOffset, true
+}
+
+// sawBatch has the checkers look at one batch.
+func (s *run) sawBatch(p *part, h record.Header, raw []byte) *batch {
+	s.stats.Batches++
+	b := s.checkBytes(p, h, raw)
+	base := ident.Offset(h.BaseOffset)
+	s.checkOneValue(p, h, b)
+	b.seen = note(b.seen, base)
+	s.checkPlaces(b)
+	return b
+}
+
+// readAll reads a whole partition and looks at all of it together.
+func (s *run) readAll(p *part) {
+	o, at, ok := s.offsets(p)
+	if !ok {
+		s.fail("V1", "%s does not serve", p.name)
+	}
+	from := o.LogStart
+	for from < o.HighWatermark {
+		next, ok := s.read(p, at, from, o, 50_000)
+		if !ok {
+			s.fail("L1", "%s cannot be read at %d", p.name, from)
+		}
+		from = next
+	}
+	s.checkOrder(p, o.LogStart, o.HighWatermark)
+	for range 5 {
+		s.lookUp(p, at, s.now.UnixMilli()-int64(s.rng.reader.IntN(int(2*s.now.Sub(begin).Milliseconds())+1)))
+	}
+}
+
+// scan returns the batches of a partition in order, as the broker gives them.
+func (s *run) scan(p *part, at *partition.Partition) ([]*batch, []ident.Offset, bool) {
+	o, err := at.Offsets()
+	if err != nil {
+		return nil, nil, false
+	}
+	var out []*batch
+	var bases []ident.Offset
+	for from := o.LogStart; from < o.HighWatermark; {
+		c, err := at.Read(from, o.HighWatermark, 1<<20, true)
+		if err != nil || c.NextOffset <= from {
+			return nil, nil, false
+		}
+		var all []byte
+		for _, b := range c.Buffers {
+			all = append(all, b...)
+		}
+		for len(all) > 0 {
+			h, err := record.ParseHeader(all)
+			if err != nil || h.Size() > len(all) {
+				s.fail("L8", "scan %s at %d: not a batch: %v", p.name, from, err)
+			}
+			out = append(out, s.sawBatch(p, h, all[:h.Size()]))
+			bases = append(bases, ident.Offset(h.BaseOffset))
+			all = all[h.Size():]
+		}
+		from = c.NextOffset
+	}
+	return out, bases, true
+}
+
+// probe has an operator produce one batch, and reports whether it was
+// acknowledged in time.
+func (s *run) probe(p *part, limit time.Duration) bool {
+	params := record.DefaultParams(record.None, s.now.UnixMilli())
+	b := s.model.newBatch(p, nil, params, 1, 100)
+	next := s.now
+	return s.until(limit, func() bool {
+		if len(b.acks) == 0 && !s.now.Before(next) && s.broker != nil {
+			next = s.now.Add(500 * time.Millisecond)
+			s.produce(b, 0)
+			s.broker.wake()
+		}
+		return len(b.acks) > 0
+	})
+}

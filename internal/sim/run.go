@@ -1,0 +1,165 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+)
+
+// Violation is a broken invariant.
+type Violation struct {
+	Checker string // the invariant's ID
+	Text    string
+}
+
+// Error implements error.
+func (v *Violation) Error() string { return v.Checker + ": " + v.Text }
+
+// Stats counts what happened in a run.
+type Stats struct {
+	Virtual                                    time.Duration
+	Ops                                        int64 // operations on the disk
+	Acked, Refused, Reads, Batches             int
+	PowerLosses, Kills, Cuts, Clean            int
+	SyncErrors, Flips, Refusals, Full, Opens   int
+	Checkpoints, TopicsDeleted, RecordsDeleted int
+}
+
+// Result is what became of a run.
+type Result struct {
+	Seed      uint64
+	Plan      string
+	Violation *Violation // nil: none
+	Hash      uint64     // of the trace
+	Last      []string   // its last lines
+	Stats     Stats
+}
+
+// run is one run of the simulator.
+type run struct {
+	seed  uint64
+	plan  *plan
+	rng   struct{ delay, client, admin, reader, fault, disk, entropy *rand.Rand }
+	now   time.Time
+	queue eventQueue
+	trace trace
+	stats Stats
+
+	disk      *disk
+	broker    *broker // nil: down
+	model     *model
+	producers []*producer
+	ending    bool // no more faults, no new load
+	retention bool // Plan gives topics the retention of their configuration
+	stopping  bool // for a clean shutdown
+}
+
+// begin is when virtual time begins.
+var begin = time.UnixMilli(1_700_000_000_000)
+
+// Run runs one seed. Each line of the trace goes to out if it is not nil.
+func Run(seed uint64, out io.Writer) (res Result) {
+	s := &run{seed: seed, plan: draw(seed), now: begin, retention: true}
+	s.trace.out, s.trace.start = out, begin
+	s.rng.delay, s.rng.client, s.rng.admin = stream(seed, streamDelay), stream(seed, streamClient), stream(seed, streamAdmin)
+	s.rng.reader, s.rng.fault = stream(seed, streamReader), stream(seed, streamFault)
+	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
+	defer func() {
+		if p := recover(); p != nil {
+			v, ok := p.(*Violation)
+			if !ok {
+				v = &Violation{Checker: "panic", Text: fmt.Sprintf("%v\n%s", p, debug.Stack())}
+			}
+			res.Violation = v
+		}
+		s.stats.Virtual = s.now.Sub(begin)
+		res.Seed, res.Plan, res.Hash, res.Last, res.Stats = seed, s.plan.String(), s.trace.hash, s.trace.last, s.stats
+	}()
+	s.all()
+	return res
+}
+
+func (s *run) log(format string, args ...any) { s.trace.line(s.now, format, args...) }
+
+// fail ends the run.
+func (s *run) fail(checker, format string, args ...any) {
+	v := &Violation{Checker: checker, Text: fmt.Sprintf(format, args...)}
+	s.log("VIOLATION %v", v)
+	panic(v)
+}
+
+// after calls do later.
+func (s *run) after(d time.Duration, do func()) { s.queue.add(s.now.Add(max(d, 0)), do) }
+
+// step lets the next thing happen, and sees what it did to the broker.
+func (s *run) step() {
+	e := s.queue.next()
+	s.now = e.at
+	e.do()
+	s.settle()
+}
+
+// settle ends the broker if power was lost or it failed, else lets it work.
+func (s *run) settle() {
+	b := s.broker
+	switch {
+	case s.disk.lost:
+		s.stats.Cuts++
+		s.log("power: lost in the middle of a task")
+		s.down(true)
+	case b == nil:
+	case b.node.Err() != nil:
+		s.log("broker: fails: %v", b.node.Err())
+		s.down(s.rng.fault.IntN(2) == 0)
+	default:
+		b.wake()
+	}
+}
+
+// until runs until done says so, at most for some virtual time. It reports
+// whether done did.
+func (s *run) until(limit time.Duration, done func() bool) bool {
+	end := s.now.Add(limit)
+	for !done() {
+		if s.queue.Len() == 0 || s.queue.list[0].at.After(end) {
+			s.now = end
+			return done()
+		}
+		s.step()
+	}
+	return true
+}
+
+// during runs for some virtual time.
+func (s *run) during(d time.Duration) { s.until(d, func() bool { return false }) }
+
+// mean draws a time with the given mean, never more than ten times it.
+func mean(r *rand.Rand, m time.Duration) time.Duration {
+	return time.Duration(min(r.ExpFloat64(), 10) * float64(m))
+}
+
+// all is the whole run: load and faults, then the end.
+func (s *run) all() {
+	s.model = newModel(s)
+	capacity := int64(0)
+	if s.plan.full {
+		capacity = 64 << 20
+	}
+	s.disk = newDisk(s, capacity)
+	s.squeeze()
+	s.log("seed %d: %v", s.seed, s.plan)
+	s.open()
+	s.register()
+	for i := range s.plan.topics {
+		s.createTopic(fmt.Sprintf("t%d", i))
+	}
+	s.until(10*time.Second, func() bool { return len(s.model.live()) > 0 })
+	s.startProducers()
+	s.startReader()
+	s.startAdmin()
+	s.startFaults()
+	s.during(s.plan.length)
+	s.finish()
+}
