@@ -209,7 +209,8 @@ func (p *produceCall) prepare(t *produceTopic, part *producePart, records []byte
 		part.appendTime = p.now
 		patch = func(b []byte) { _ = record.SetTimestamps(b, record.LogAppendTime, p.now) } // b was validated
 	case info.MaxTimestamp != info.Header.MaxTimestamp:
-		patch = func(b []byte) { _ = record.SetTimestamps(b, record.CreateTime, info.MaxTimestamp) }
+		latest := info.MaxTimestamp
+		patch = func(b []byte) { _ = record.SetTimestamps(b, record.CreateTime, latest) }
 	}
 	return &partition.Append{
 		Entry:  partition.NewEntry(records, p.now, t.t.ChainGeneration, patch),

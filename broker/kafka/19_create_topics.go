@@ -1,3 +1,5 @@
+package kafka
+
 // CreateTopics, versions 2 to 7.
 //
 //	2  throttle time
@@ -9,7 +11,6 @@
 //	7  topic ids (KIP-516)
 //
 // Gaps: no mutation quota, so THROTTLING_QUOTA_EXCEEDED is never returned.
-package kafka
 
 import (
 	"github.com/twmb/franz-go/pkg/kerr"

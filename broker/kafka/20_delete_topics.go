@@ -1,3 +1,5 @@
+package kafka
+
 // DeleteTopics, versions 1 to 6.
 //
 //	1  throttle time
@@ -7,7 +9,6 @@
 //	6  topics by id as well as by name (KIP-516)
 //
 // Gaps: no mutation quota, so THROTTLING_QUOTA_EXCEEDED is never returned.
-package kafka
 
 import (
 	"github.com/twmb/franz-go/pkg/kerr"

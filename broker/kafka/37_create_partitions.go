@@ -1,3 +1,5 @@
+package kafka
+
 // CreatePartitions, versions 0 to 3.
 //
 //	1  throttle time after the answer
@@ -5,7 +7,6 @@
 //	3  THROTTLING_QUOTA_EXCEEDED (KIP-599)
 //
 // Gaps: no mutation quota, so THROTTLING_QUOTA_EXCEEDED is never returned.
-package kafka
 
 import (
 	"github.com/twmb/franz-go/pkg/kerr"

@@ -96,7 +96,7 @@ func (h *Handlers) checkTopicConfigs(img *metadata.Image, b *config.Broker, kvs 
 // what Backend.Config returns may be a moment behind.
 func (h *Handlers) dynamicBroker(img *metadata.Image) *config.Broker {
 	b := h.b.Config()
-	if next, err := b.WithDynamic(overrides(img.BrokerConfigs())); err == nil {
+	if next, _, err := b.WithDynamic(overrides(img.BrokerConfigs())); err == nil {
 		return next
 	}
 	return b

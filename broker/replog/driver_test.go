@@ -337,6 +337,9 @@ func (d *driver) settle() error {
 func (d *driver) heal() error {
 	d.faults = false
 	d.setBallast(false)
+	if err := d.settle(); err != nil { // a task may have failed already
+		return err
+	}
 	if d.e.Err() != nil {
 		d.crash()
 		if err := d.open(); err != nil {
@@ -418,7 +421,7 @@ func TestRandomFaults(t *testing.T) {
 		first = v
 	}
 	failed, rounds, crashes := 0, uint64(0), 0
-	for seed := first; seed < first+seeds(300); seed++ {
+	for seed := first; seed < first+seeds(80); seed++ {
 		d, err := run(seed, 3000)
 		rounds += d.rounds
 		crashes += d.crashes

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/varvelog/varve/internal/invariant"
 )
@@ -42,6 +43,22 @@ func TestEndAnswersWhatWasRead(t *testing.T) {
 	c.write(append(frame(keyMetadata, 0, 1, nil), frame(keyMetadata, 0, 2, nil)...))
 	c.expect(1, []byte("sorry"))
 	c.expectClosed()
+}
+
+// A connection that ends while a frame is being read does not serve it.
+func TestEndDuringAFrame(t *testing.T) {
+	h := &tracker{}
+	set := Settings{Now: func() time.Time { // called when the frame is complete
+		h.conn.Load().End(nil)
+		return time.Unix(1, 0)
+	}}
+	g := newRig(t, set, h)
+	c := g.dial()
+	c.send(keyMetadata, 0, 1, nil)
+	c.expectClosed()
+	if n := h.served.Load(); n != 0 {
+		t.Errorf("%d requests were served", n)
+	}
 }
 
 // A client that leaves drops its waiters; replies after that do no harm.

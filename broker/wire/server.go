@@ -118,11 +118,11 @@ func (s *Server) Serve(name string, l net.Listener) error {
 func (s *Server) start(name string, nc net.Conn) {
 	c, why := s.admit(name, nc)
 	if c == nil {
-		_ = nc.Close()
 		if why != "" {
 			s.report.line(reportRefused, "connection refused", nil,
 				"listener", name, "remote", nc.RemoteAddr().String(), "why", why)
 		}
+		_ = nc.Close()
 		return
 	}
 	go c.read()

@@ -111,6 +111,7 @@ func (s *run) open() {
 // down ends the broker's life, by a loss of power or by its own end, and starts
 // another one soon.
 func (s *run) down(power bool) {
+	s.noteLayout()
 	s.broker = nil
 	s.stopping = false
 	if power {
@@ -155,10 +156,11 @@ func (b *broker) wake() {
 	}
 	b.polling = true
 	b.later(time.Duration(b.s.rng.delay.IntN(40))*time.Microsecond, func() {
+		b.polling = false
 		for _, t := range b.node.Poll(b.s.now) {
 			b.start(t)
 		}
-		b.polling = false
+		b.s.polled = true
 	})
 }
 

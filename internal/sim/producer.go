@@ -11,6 +11,14 @@ import (
 // pipeline is how many batches a producer has in flight.
 const pipeline = 5
 
+// request is one batch on its way over a connection. Answers come back in the
+// order of the requests.
+type request struct {
+	b    *batch
+	done bool
+	err  error
+}
+
 // producer is a client that sends batches to one partition. An idempotent one
 // sends what is not answered again, with the same sequence and in order, until
 // it is answered.
@@ -26,10 +34,12 @@ type producer struct {
 	part   *part
 	left   int // batches to make
 
-	open   []*batch // sent and not done, oldest first
-	resend int      // of open, that many must be sent again
-	conn   int      // counts connections
-	wait   time.Time
+	open []*batch // sent and not done, oldest first
+	wait time.Time
+
+	requests []*request // of the present connection, oldest first
+	answers  time.Time  // when the last answer on its way arrives
+	conns    int        // counts connections
 }
 
 func (s *run) startProducers() {
@@ -81,7 +91,7 @@ func (p *producer) move() {
 		b.done = true
 	}
 	p.open, p.part = nil, nil
-	p.conn++
+	p.close()
 	parts := p.s.model.parts()
 	if len(parts) == 0 || p.s.ending {
 		return
@@ -97,7 +107,7 @@ func (p *producer) bump() {
 		b.done = true
 	}
 	p.open = nil
-	p.conn++
+	p.close()
 	p.epoch++
 	p.next = 0
 	p.s.log("producer %d: begins epoch %d", p.id, p.epoch)
@@ -105,12 +115,37 @@ func (p *producer) bump() {
 
 // lost notes that the answers to what is in flight will not come.
 func (p *producer) lost() {
-	p.conn++
+	p.close()
 	for _, b := range p.open {
 		b.flying = false
 	}
 	if !p.idem {
 		p.giveUp()
+	}
+}
+
+// close closes the connection.
+func (p *producer) close() {
+	p.requests = nil
+	p.conns++
+}
+
+// deliver sends answers on their way, in order.
+func (p *producer) deliver() {
+	for len(p.requests) > 0 && p.requests[0].done {
+		q := p.requests[0]
+		p.requests = p.requests[1:]
+		at := p.s.now.Add(mean(p.s.rng.client, 300*time.Microsecond))
+		if at.Before(p.answers) {
+			at = p.answers
+		}
+		p.answers = at
+		conn := p.conns
+		p.s.after(at.Sub(p.s.now), func() {
+			if conn == p.conns {
+				p.answered(q.b, q.err)
+			}
+		})
 	}
 }
 
@@ -128,7 +163,8 @@ func (p *producer) giveUp() {
 	p.open = kept
 }
 
-// send sends batches, oldest first.
+// send sends batches, oldest first: those that must be sent again before new
+// ones.
 func (p *producer) send() {
 	flying := 0
 	for _, b := range p.open {
@@ -136,34 +172,32 @@ func (p *producer) send() {
 			flying++
 		}
 	}
-	if again := len(p.open) - flying; again > 0 {
-		if p.idem && p.rewind && flying > 0 && p.resend == 0 {
-			return // wait for all answers
-		}
-		p.resend = again
+	switch {
+	case flying == len(p.open):
+		p.sendNew()
+	case !p.idem:
 		for _, b := range p.open {
-			if b.flying {
-				if p.idem && !p.rewind {
-					return // only the oldest alone
-				}
-				continue
-			}
-			p.s.produce(b, p.conn)
-			p.resend = max(p.resend-1, 0)
-			if p.idem && !p.rewind {
-				return
+			if !b.flying {
+				p.s.produce(b, p)
 			}
 		}
-		p.resend = 0
-		return
+	case p.rewind && flying == 0:
+		for _, b := range p.open {
+			p.s.produce(b, p)
+		}
+	case !p.rewind && !p.open[0].flying:
+		p.s.produce(p.open[0], p)
 	}
+}
+
+func (p *producer) sendNew() {
 	if p.s.ending || p.s.stopping || p.left == 0 || len(p.open) >= pipeline {
 		return
 	}
 	p.left--
 	b := p.make()
 	p.open = append(p.open, b)
-	p.s.produce(b, p.conn)
+	p.s.produce(b, p)
 }
 
 // make makes a new batch.
@@ -178,9 +212,9 @@ func (p *producer) make() *batch {
 	return p.s.model.newBatch(p.part, p, params, n, p.s.plan.valueMax)
 }
 
-// answered takes an answer that came over a connection.
-func (p *producer) answered(b *batch, conn int, err error) {
-	if conn != p.conn || b.done {
+// answered takes an answer.
+func (p *producer) answered(b *batch, err error) {
+	if b.done {
 		return
 	}
 	b.flying = false
@@ -232,7 +266,7 @@ func definite(err error) bool {
 
 // produce sends a batch to the broker, which takes it at once; the answer takes
 // a while. What the broker answers counts from when it does.
-func (s *run) produce(b *batch, conn int) {
+func (s *run) produce(b *batch, from *producer) {
 	br := s.broker
 	if br == nil || !br.node.Ready() {
 		return
@@ -245,6 +279,10 @@ func (s *run) produce(b *batch, conn int) {
 	b.flying = true
 	br.asked++
 	s.log("send batch %d to %s, attempt %d", b.id, b.part.name, b.sent)
+	q := &request{b: b}
+	if from != nil {
+		from.requests = append(from.requests, q)
+	}
 	answered := false
 	p.Produce(&partition.Append{Entry: partition.NewEntry(b.bytes, s.now.UnixMilli(), 0, nil), Header: b.header, Done: func(a *partition.Append) {
 		if answered {
@@ -264,11 +302,9 @@ func (s *run) produce(b *batch, conn int) {
 			s.stats.Refused++
 			b.refused++
 		}
-		err := a.Err
-		br.later(mean(s.rng.client, 300*time.Microsecond), func() {
-			if b.producer != nil {
-				b.producer.answered(b, conn, err)
-			}
-		})
+		q.done, q.err = true, a.Err
+		if from != nil {
+			from.deliver()
+		}
 	}})
 }

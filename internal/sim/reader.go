@@ -63,8 +63,7 @@ func (s *run) offsets(p *part) (partition.Offsets, *partition.Partition, bool) {
 	case err != nil:
 		s.fail("V1", "%s does not serve: %v", p.name, err)
 	}
-	s.sawStart(p, o.LogStart)
-	s.sawHighWatermark(p, o.HighWatermark)
+	s.sawBorders(p, o.LogStart, o.HighWatermark)
 	return o, at, true
 }
 
@@ -176,7 +175,7 @@ func (s *run) probe(p *part, limit time.Duration) bool {
 	return s.until(limit, func() bool {
 		if len(b.acks) == 0 && !s.now.Before(next) && s.broker != nil {
 			next = s.now.Add(500 * time.Millisecond)
-			s.produce(b, 0)
+			s.produce(b, nil)
 			s.broker.wake()
 		}
 		return len(b.acks) > 0

@@ -54,6 +54,7 @@ type run struct {
 	ending    bool // no more faults, no new load
 	retention bool // Plan gives topics the retention of their configuration
 	stopping  bool // for a clean shutdown
+	polled    bool // the event was a poll, after which there is nothing to be done
 }
 
 // begin is when virtual time begins.
@@ -97,6 +98,7 @@ func (s *run) after(d time.Duration, do func()) { s.queue.add(s.now.Add(max(d, 0
 func (s *run) step() {
 	e := s.queue.next()
 	s.now = e.at
+	s.polled = false
 	e.do()
 	s.settle()
 }
@@ -113,7 +115,7 @@ func (s *run) settle() {
 	case b.node.Err() != nil:
 		s.log("broker: fails: %v", b.node.Err())
 		s.down(s.rng.fault.IntN(2) == 0)
-	default:
+	case !s.polled:
 		b.wake()
 	}
 }

@@ -1,0 +1,138 @@
+package kafka
+
+import (
+	"sync"
+	"time"
+)
+
+// fetchCall is one Fetch request until it is answered. While it waits it is a
+// watcher of all of its partitions and has one deadline; no goroutine and no
+// timer is its own.
+//
+// All but the guarded fields belong to whoever runs it, which is one at a time.
+type fetchCall struct {
+	h      *Handlers
+	c      *Call
+	lim    fetchLimits
+	wait   time.Duration
+	topics []fetchTopic
+	parts  []fetchPart
+
+	waiting   bool // it was looked at once, and the deadline runs
+	stopTimer func()
+	stopClose func()
+
+	mu      sync.Mutex
+	running bool // someone runs it, or will
+	woken   bool // look again
+	over    bool // the wait is over
+	gone    bool // the client has left
+}
+
+// start looks at the partitions for the first time, on the pool: what they hold
+// may be on disk.
+func (f *fetchCall) start() {
+	f.running = true
+	f.over = f.wait == 0 || len(f.parts) == 0
+	f.h.b.Run(f.run)
+}
+
+// Notify implements partition.Watcher. Events that come together cost one look.
+func (f *fetchCall) Notify() { f.wake(false, false) }
+
+func (f *fetchCall) expire() { f.wake(true, false) }
+func (f *fetchCall) leave()  { f.wake(false, true) }
+
+func (f *fetchCall) wake(over, gone bool) {
+	f.mu.Lock()
+	f.woken = true
+	f.over = f.over || over
+	f.gone = f.gone || gone
+	run := !f.running
+	f.running = true
+	f.mu.Unlock()
+	if run {
+		f.h.b.Run(f.run)
+	}
+}
+
+// run looks until it has answered or nothing new has happened since it looked.
+// After the answer running stays set, so that nothing runs it again.
+func (f *fetchCall) run() {
+	for {
+		f.mu.Lock()
+		f.woken = false
+		over, gone := f.over, f.gone
+		f.mu.Unlock()
+		if gone {
+			f.finish()
+			f.c.NoReply()
+			return
+		}
+		if f.look(over) {
+			return
+		}
+		f.mu.Lock()
+		if !f.woken {
+			f.running = false
+			f.mu.Unlock()
+			return
+		}
+		f.mu.Unlock()
+	}
+}
+
+// look answers if there is reason to, and else makes sure that it is woken.
+func (f *fetchCall) look(over bool) (answered bool) {
+	if !f.waiting {
+		if f.answer(over, over) {
+			return true
+		}
+		f.waiting = true
+		f.stopTimer = f.h.b.After(f.wait, f.expire)
+		f.stopClose = f.c.Conn.OnClose(f.leave)
+	}
+	if !over {
+		f.watch() // first, so that what comes after the look wakes it
+		if !f.grown() {
+			return false
+		}
+	}
+	return f.answer(over, true)
+}
+
+// answer reads, and replies if that is enough or the fetch must end: because its
+// wait is over, or because enough has come although not all of it fits.
+func (f *fetchCall) answer(over, must bool) bool {
+	r := f.read(over)
+	if !must && !r.failed && r.bytes < f.lim.minBytes {
+		return false
+	}
+	f.finish()
+	self := endpoint{node: f.h.b.NodeID()}
+	self.host, self.port = f.h.b.Advertised(f.c.Conn.Listener())
+	f.c.Reply(encodeFetch(f.c.Version, f.lim.committed, 0, r.topics, self)...)
+	return true
+}
+
+func (f *fetchCall) watch() {
+	for i := range f.parts {
+		if p := f.parts[i].p; p != nil {
+			p.Watch(f)
+		}
+	}
+}
+
+// finish ends everything that could wake it.
+func (f *fetchCall) finish() {
+	if !f.waiting {
+		return
+	}
+	f.stopTimer()
+	f.stopClose()
+	for i := range f.parts {
+		if p := f.parts[i].p; p != nil {
+			p.Unwatch(f)
+		}
+	}
+}

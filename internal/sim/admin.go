@@ -1,0 +1,271 @@
+package sim
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/node"
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// command proposes a metadata command. done is called with what became of it,
+// unless the broker goes before.
+func (s *run) command(c metadata.Command, done func(metadata.Result)) {
+	br := s.broker
+	br.asked++
+	answered := false
+	br.node.Command(c, func(r metadata.Result) {
+		if answered {
+			s.fail("R4", "command %T is answered twice", c)
+		}
+		answered = true
+		if s.disk.lost || s.broker != br {
+			return
+		}
+		br.asked--
+		s.log("answer for %T: %v", c, r.Err)
+		done(r)
+	})
+	br.wake()
+}
+
+// undecided reports whether an error leaves open what becomes of a command.
+func undecided(err error) bool {
+	return errors.Is(err, replog.ErrNotLeader) || errors.Is(err, replog.ErrFailed)
+}
+
+// register registers the broker with itself, as often as it takes.
+func (s *run) register() {
+	again := func() { s.after(50*time.Millisecond, s.register) }
+	if s.broker == nil || !s.broker.node.Ready() {
+		again()
+		return
+	}
+	s.command(metadata.RegisterBroker{NodeID: 1, DirectoryID: [16]byte{1}, Host: "localhost", Port: 9092}, func(r metadata.Result) {
+		if r.Err != nil {
+			again()
+		}
+	})
+}
+
+// createTopic creates a topic, as soon as the broker is ready.
+func (s *run) createTopic(name string) {
+	r := s.rng.admin
+	again := func() { s.after(100*time.Millisecond, func() { s.createTopic(name) }) }
+	if s.broker == nil || !s.broker.node.Ready() || s.broker.node.Image().BrokerCount() == 0 {
+		if !s.ending {
+			again()
+		}
+		return
+	}
+	t := &topic{name: name, configs: s.drawConfigs(r), retentionMs: -1, retentionBytes: -1}
+	for i := 0; i < 16; i += 8 {
+		for j, v := 0, r.Uint64(); j < 8; j++ {
+			t.id[i+j] = byte(v >> (8 * j))
+		}
+	}
+	t.keepsAtLeast(t.configs)
+	parts := 1 + r.IntN(3)
+	for i := range parts {
+		t.parts = append(t.parts, newPart(t, i))
+	}
+	s.model.topics = append(s.model.topics, t)
+	s.log("create topic %s %x with %d partitions, %v", name, t.id[:4], parts, t.configs)
+	s.command(metadata.CreateTopic{
+		Name: name, TopicID: t.id, Partitions: int32(parts), ReplicationFactor: 1, Configs: kvs(t.configs), TimeMs: s.now.UnixMilli(),
+	}, func(res metadata.Result) {
+		switch {
+		case res.Err == nil:
+			t.state = live
+		case !undecided(res.Err):
+			t.state = deleted
+			again()
+		}
+	})
+}
+
+// drawConfigs draws a topic's configuration.
+func (s *run) drawConfigs(r *rand.Rand) map[string]string {
+	c := map[string]string{
+		"segment.bytes":        strconv.Itoa(pick(r, 4, 8, 16, 32) << 10),
+		"index.interval.bytes": strconv.Itoa(pick(r, 100, 1000, 4096)),
+	}
+	if s.plan.full {
+		c["retention.bytes"] = strconv.Itoa(pick(r, 4, 8, 16) << 10)
+		c["segment.bytes"] = strconv.Itoa(pick(r, 8, 16) << 10)
+		return c
+	}
+	switch r.IntN(4) {
+	case 0:
+		c["retention.ms"] = strconv.FormatInt((s.plan.length / time.Duration(2+r.IntN(8))).Milliseconds(), 10)
+	case 1:
+		c["retention.bytes"] = strconv.Itoa(pick(r, 0, 8, 32, 64) << 10)
+	}
+	if r.IntN(3) == 0 {
+		c["segment.ms"] = strconv.FormatInt((s.plan.length / 10).Milliseconds(), 10)
+	}
+	return c
+}
+
+func kvs(c map[string]string) []metadata.KV {
+	var out []metadata.KV
+	for name, v := range c { // order: sorted below
+		out = append(out, metadata.KV{Name: name, Value: v})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// keepsAtLeast takes a configuration into what the topic may have given up.
+func (t *topic) keepsAtLeast(c map[string]string) {
+	lower := func(have *int64, name string) {
+		if text, ok := c[name]; ok {
+			v, _ := strconv.ParseInt(text, 10, 64)
+			if *have < 0 || v < *have {
+				*have = v
+			}
+		}
+	}
+	lower(&t.retentionMs, "retention.ms")
+	lower(&t.retentionBytes, "retention.bytes")
+}
+
+// startAdmin has topics created, changed, emptied and deleted now and then.
+func (s *run) startAdmin() {
+	var turn func()
+	turn = func() {
+		if s.ending {
+			return
+		}
+		s.after(mean(s.rng.admin, s.plan.length/25), turn)
+		s.resolve()
+		topics := s.model.live()
+		if s.broker == nil || !s.broker.node.Ready() || s.stopping || len(topics) == 0 {
+			return
+		}
+		t := topics[s.rng.admin.IntN(len(topics))]
+		switch s.rng.admin.IntN(10) {
+		case 0:
+			s.deleteTopic(t)
+		case 1, 2, 3:
+			s.changeConfigs(t)
+		case 4, 5, 6:
+			s.deleteRecords(t.parts[s.rng.admin.IntN(len(t.parts))], -2)
+		default:
+			if s.plan.forced {
+				s.log("checkpoint asked for")
+				s.broker.node.Checkpoint()
+			}
+		}
+	}
+	s.after(s.plan.length/25, turn)
+}
+
+func (s *run) changeConfigs(t *topic) {
+	c := s.drawConfigs(s.rng.admin)
+	t.keepsAtLeast(c)
+	var remove []string
+	for _, name := range []string{"retention.bytes", "retention.ms", "segment.ms"} {
+		if _, ok := c[name]; !ok {
+			remove = append(remove, name)
+		}
+	}
+	s.log("set configs of %s: %v", t.name, c)
+	s.command(metadata.SetTopicConfigs{TopicID: t.id, Set: kvs(c), Remove: remove}, func(r metadata.Result) {
+		if r.Err != nil && !undecided(r.Err) && !errors.Is(r.Err, metadata.ErrUnknownTopic) && !errors.Is(r.Err, replog.ErrNoSpace) {
+			s.fail("C1", "set configs of %s: %v", t.name, r.Err)
+		}
+	})
+}
+
+func (s *run) deleteTopic(t *topic) {
+	t.state = deleting
+	s.log("delete topic %s %x", t.name, t.id[:4])
+	s.command(metadata.DeleteTopic{TopicID: t.id}, func(r metadata.Result) {
+		switch {
+		case r.Err == nil:
+			t.state = deleted
+			s.stats.TopicsDeleted++
+			s.createTopic(t.name)
+		case errors.Is(r.Err, replog.ErrNoSpace) || errors.Is(r.Err, node.ErrNotReady):
+			t.state = live
+		case !undecided(r.Err):
+			s.fail("C1", "delete topic %s: %v", t.name, r.Err)
+		}
+	})
+}
+
+// resolve finds out about commands whose answers were lost, once nothing
+// proposed by an earlier life can be applied any more.
+func (s *run) resolve() {
+	if s.broker == nil || !s.broker.node.Ready() || s.broker.asked > 0 {
+		return
+	}
+	for _, t := range s.model.topics {
+		_, there := s.broker.node.Image().TopicByID(t.id)
+		switch {
+		case t.state == creating && there:
+			t.state = live
+		case t.state == creating:
+			t.state = deleted
+			s.createTopic(t.name)
+		case t.state == deleting && there:
+			t.state = live
+		case t.state == deleting:
+			t.state = deleted
+			s.createTopic(t.name)
+		}
+	}
+}
+
+// deleteRecords moves the log start of a partition up: to its high watermark
+// (-1), to an offset, or to a random place (-2).
+func (s *run) deleteRecords(p *part, offset ident.Offset) {
+	at := s.broker.partition(p.id)
+	if at == nil {
+		return
+	}
+	o, err := at.Offsets()
+	if err != nil {
+		return
+	}
+	upTo := offset
+	switch offset {
+	case -1:
+		upTo = o.HighWatermark
+	case -2:
+		offset = o.LogStart + ident.Offset(s.rng.admin.Int64N(int64(o.HighWatermark-o.LogStart)+1))
+		upTo = offset
+	}
+	p.deleteUpTo = max(p.deleteUpTo, upTo)
+	br := s.broker
+	br.asked++
+	s.log("delete records of %s below %d", p.name, offset)
+	at.DeleteRecords(&partition.StartRequest{Offset: offset, Done: func(low ident.Offset, err error) {
+		if s.disk.lost || s.broker != br {
+			return
+		}
+		br.asked--
+		s.log("answer for delete records of %s: %d %v", p.name, low, err)
+		if err != nil {
+			return
+		}
+		s.stats.RecordsDeleted++
+		if low < upTo {
+			s.fail("L7", "delete records of %s below %d was answered with low watermark %d", p.name, upTo, low)
+		}
+		s.sawStart(p, low)
+	}}, s.now.UnixMilli())
+	br.wake()
+}
+
+// String implements fmt.Stringer.
+func (t topicState) String() string {
+	return [...]string{"creating", "live", "deleting", "deleted"}[t]
+}

@@ -1,0 +1,63 @@
+package sim
+
+import (
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// acknowledged notes a promise, and looks at what it says of borders.
+func (s *run) acknowledged(b *batch, a *partition.Append) {
+	b.part.ack(b, a.Base)
+	if other := b.part.acked[a.Base]; other != b {
+		s.fail("L2", "%s: offset %d was told for batch %d and for batch %d", b.part.name, a.Base, other.id, b.id)
+	}
+	s.sawHighWatermark(b.part, a.Base+ident.Offset(b.header.LastOffsetDelta)+1)
+	s.sawStart(b.part, a.LogStart)
+	s.checkPlaces(b)
+}
+
+// checkAcked: L1. Every acknowledged batch with an offset in [from, until) was
+// found there.
+func (s *run) checkAcked(p *part, from, until ident.Offset, found map[ident.Offset]*batch) {
+	for _, base := range p.ackedIn(from, until) {
+		switch b := p.acked[base]; {
+		case found[base] == nil:
+			s.fail("L1", "%s: batch %d was acknowledged at offset %d and is not there", p.name, b.id, base)
+		case found[base] != b:
+			s.fail("L3", "%s: batch %d was acknowledged at offset %d, where batch %d is read", p.name, b.id, base, found[base].id)
+		}
+	}
+}
+
+// missing: L1. A partition of a topic that was not deleted is not there.
+func (s *run) missing(p *part) {
+	r := s.broker.node.Replica(p.id)
+	if !s.broker.node.Ready() || r != nil && r.Err != nil && s.disk.damaged("partitions/"+p.id.Dir()) {
+		return
+	}
+	if r != nil {
+		s.fail("L1", "%s cannot be opened: %v", p.name, r.Err)
+	}
+	s.fail("C1", "%s was created, not deleted, and is gone", p.name)
+}
+
+// mayStartAt: L1. The log start moves from one offset to another: every
+// acknowledged batch between was given up by DeleteRecords, or by a retention
+// that the topic had at some time.
+func (s *run) mayStartAt(p *part, from, to ident.Offset) {
+	from = max(from, p.deleteUpTo)
+	t := p.topic
+	if t.retentionBytes >= 0 && from < to {
+		// What is left must be as large as retention.bytes, whatever it is.
+		if at := s.broker.partition(p.id); at != nil && at.Size() >= t.retentionBytes {
+			return
+		}
+	}
+	for _, base := range p.ackedIn(from, to) {
+		b := p.acked[base]
+		if t.retentionMs < 0 || s.now.UnixMilli()-b.header.MaxTimestamp <= t.retentionMs {
+			s.fail("L1", "%s: the log starts at %d now, and batch %d at %d was neither deleted nor expired (age %d ms, retention %d ms, %d bytes)",
+				p.name, to, b.id, base, s.now.UnixMilli()-b.header.MaxTimestamp, t.retentionMs, t.retentionBytes)
+		}
+	}
+}

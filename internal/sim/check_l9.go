@@ -1,0 +1,55 @@
+package sim
+
+import (
+	"errors"
+
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// lookUp: L9. The first record at or above a timestamp, and the record with the
+// largest one, are what a scan finds.
+func (s *run) lookUp(p *part, at *partition.Partition, ts int64) {
+	if s.disk.damaged("partitions/" + p.id.Dir()) {
+		return
+	}
+	batches, bases, ok := s.scan(p, at)
+	if !ok || s.disk.lost {
+		return
+	}
+	o0, err := at.Offsets()
+	if err != nil {
+		return
+	}
+	start := o0.LogStart
+	want, wantAt := ident.Offset(-1), int64(-1)
+	most, mostAt := ident.Offset(-1), int64(-1)
+	for i, b := range batches {
+		for k, t := range b.times {
+			o := bases[i] + ident.Offset(k)
+			if o < start {
+				continue
+			}
+			if want < 0 && t >= ts {
+				want, wantAt = o, t
+			}
+			if t > mostAt {
+				most, mostAt = o, t
+			}
+		}
+	}
+	o, t, _, found, err := at.OffsetForTimestamp(ts)
+	if s.disk.lost || errors.Is(err, partition.ErrNotLeader) {
+		return
+	}
+	if err != nil || found != (want >= 0) || found && (o != want || t != wantAt) {
+		s.fail("L9", "%s: timestamp %d is found at %d (%d, %v, %v), a scan finds it at %d (%d)", p.name, ts, o, t, found, err, want, wantAt)
+	}
+	o, t, _, found, err = at.MaxTimestamp()
+	if s.disk.lost {
+		return
+	}
+	if err != nil || found != (most >= 0) || found && (o != most || t != mostAt) {
+		s.fail("L9", "%s: the largest timestamp is found at %d (%d, %v, %v), a scan finds it at %d (%d)", p.name, o, t, found, err, most, mostAt)
+	}
+}

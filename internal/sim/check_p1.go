@@ -1,0 +1,54 @@
+package sim
+
+import (
+	"strings"
+
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// layout is which segments a partition was ever seen to have.
+type layout struct {
+	bases map[ident.Offset]bool
+}
+
+// segments lists the bases of a partition's segment files, ascending.
+func (s *run) segments(p *part) []ident.Offset {
+	var out []ident.Offset
+	for _, e := range s.disk.list("partitions/" + p.id.Dir() + ".1") {
+		name, ok := strings.CutSuffix(e.Name, ".log")
+		if !ok {
+			continue
+		}
+		var base ident.Offset
+		for _, c := range name {
+			base = base*10 + ident.Offset(c-'0')
+		}
+		out = append(out, base)
+	}
+	return out
+}
+
+// noteLayout takes down which segments are on disk: all that is in one was
+// committed, so replay has to make it again.
+func (s *run) noteLayout() {
+	for _, p := range s.model.parts() {
+		for _, base := range s.segments(p) {
+			p.layout.bases[base] = true
+		}
+	}
+}
+
+// checkLayout: P1. When everything is written, the segments above the log start
+// are there that were ever there.
+func (s *run) checkLayout(p *part) {
+	have := map[ident.Offset]bool{}
+	list := s.segments(p)
+	for _, base := range list {
+		have[base] = true
+	}
+	for base := range p.layout.bases {
+		if base > p.start && !have[base] && base < p.hw {
+			s.fail("P1", "%s: a segment began at offset %d, and after a restart none does; there are %d", p.name, base, list)
+		}
+	}
+}
