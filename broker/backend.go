@@ -112,7 +112,7 @@ func (p *producerIDs) take(b backend, done func(int64, error)) {
 
 // refill takes a new block and serves who waits.
 func (p *producerIDs) refill(b backend) {
-	b.Command(metadata.AllocateProducerIDs{NodeID: b.nodeID(), Count: producerIDBlock}, func(r metadata.Result) {
+	b.Command(metadata.AllocateProducerIDs{By: b.nodeID(), Count: producerIDBlock}, func(r metadata.Result) {
 		p.mu.Lock()
 		waiting := p.waiting
 		p.waiting = nil

@@ -41,7 +41,10 @@ type adminRig struct {
 	held   bool // nothing is done before release
 	queue  []func()
 	timers map[int]func()
+	before func() // called before each command
 }
+
+func (g *adminRig) log() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newAdminRig(t testing.TB, set ...string) *adminRig {
 	t.Helper()
@@ -68,7 +71,7 @@ func newAdminRig(t testing.TB, set ...string) *adminRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := wire.NewServer(wire.Settings{Known: Known}, New(g, slog.New(slog.DiscardHandler)), slog.New(slog.DiscardHandler))
+	s := wire.NewServer(wire.Settings{Known: Known}, New(g, g.log()), g.log())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve("PLAINTEXT", l) }()
 	if g.nc, err = net.Dial("tcp", l.Addr().String()); err != nil {
@@ -281,7 +284,16 @@ func (g *adminRig) DeleteRecords(p *partition.Partition, r *partition.StartReque
 	g.do(func() { p.DeleteRecords(r, g.now.UnixMilli()) })
 }
 func (g *adminRig) Command(cmd metadata.Command, done func(metadata.Result)) {
-	g.do(func() { g.n.Command(cmd, done) })
+	g.do(func() {
+		g.mu.Lock()
+		before := g.before
+		g.mu.Unlock()
+		if before != nil {
+			before()
+			g.drive()
+		}
+		g.n.Command(cmd, done)
+	})
 }
 func (g *adminRig) After(_ time.Duration, f func()) func() {
 	g.mu.Lock()

@@ -9,11 +9,12 @@ import (
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
 // metaMachine is the cluster metadata as group 0's state machine. Its I/O is the
-// renaming and removing of deleted replicas' directories.
+// marking and removing of deleted replicas' directories.
 type metaMachine struct {
 	n    *Node
 	core *metadata.Core
@@ -21,8 +22,8 @@ type metaMachine struct {
 	captured []byte
 
 	doomed  map[string]bool // directories of destroyed replicas -> closed
-	renamed []string        // renamed, to be removed when the deletion is in a checkpoint
-	covered int             // of renamed: how many the captured state covers
+	marked  []string        // marked, to be removed when the deletion is in a checkpoint
+	covered int             // of marked: how many the captured state covers
 	removes []string        // may be removed now
 
 	busy    bool
@@ -45,16 +46,31 @@ func openMeta(n *Node, state []byte) (*metaMachine, error) {
 		}
 	}
 	m := &metaMachine{n: n, core: core, doomed: map[string]bool{}}
-	entries, err := n.c.Engine.FS.List(partitionsDir)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if e.Dir && strings.HasSuffix(e.Name, deletedSuffix) {
-			m.renamed = append(m.renamed, partitionsDir+"/"+e.Name)
+	return m, m.findMarked()
+}
+
+// findMarked finds the marks that an earlier life left. A replica that the image
+// still names is not taken: its deletion will be applied again.
+func (m *metaMachine) findMarked() error {
+	named := map[string]bool{}
+	for t := range m.core.Image().Topics() {
+		for i, info := range t.Partitions {
+			if rep, ok := info.On(m.n.c.ID); ok {
+				named[replicaDir(ident.Partition{Topic: t.ID, Index: int32(i)}, rep.ID)] = true
+			}
 		}
 	}
-	return m, nil
+	entries, err := m.n.c.Engine.FS.List(partitionsDir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		dir, ok := strings.CutSuffix(partitionsDir+"/"+e.Name, deletedSuffix)
+		if ok && !named[dir] {
+			m.marked = append(m.marked, dir)
+		}
+	}
+	return nil
 }
 
 // Apply implements replog.Machine.
@@ -117,14 +133,14 @@ func (m *metaMachine) closed(dir string) {
 // Capture implements replog.Machine.
 func (m *metaMachine) Capture() {
 	m.captured = m.core.Marshal()
-	m.covered = len(m.renamed)
+	m.covered = len(m.marked)
 }
 
 // Flushed implements replog.Machine: a checkpoint past a deletion counts only
-// when the directory has its new name (N2).
+// when the directory has its mark (N2).
 func (m *metaMachine) Flushed() (done, stale bool) {
 	if len(m.doomed) == 0 && !m.busy {
-		m.covered = len(m.renamed)
+		m.covered = len(m.marked)
 		return true, false
 	}
 	return false, false
@@ -135,8 +151,8 @@ func (m *metaMachine) State() []byte { return m.captured }
 
 // Durable implements replog.Machine.
 func (m *metaMachine) Durable() {
-	m.removes = append(m.removes, m.renamed[:m.covered]...)
-	m.renamed = append([]string(nil), m.renamed[m.covered:]...)
+	m.removes = append(m.removes, m.marked[:m.covered]...)
+	m.marked = append([]string(nil), m.marked[m.covered:]...)
 	m.covered = 0
 }
 
@@ -155,7 +171,7 @@ func (m *metaMachine) Work(bool) replog.Task {
 	switch {
 	case len(ready) > 0:
 		m.busy = true
-		return &renameTask{fs: m.n.c.Engine.FS, dirs: ready}
+		return &markTask{fs: m.n.c.Engine.FS, dirs: ready}
 	case len(m.removes) > 0:
 		m.busy = true
 		return &removeDirsTask{fs: m.n.c.Engine.FS, dirs: m.removes}
@@ -167,14 +183,14 @@ func (m *metaMachine) Work(bool) replog.Task {
 func (m *metaMachine) Worked(t replog.Task, err error) error {
 	m.busy, m.blocked = false, err != nil
 	switch t := t.(type) {
-	case *renameTask:
+	case *markTask:
 		if err != nil {
 			return nil
 		}
 		for _, dir := range t.dirs {
 			delete(m.doomed, dir)
 		}
-		m.renamed = append(m.renamed, t.done...)
+		m.marked = append(m.marked, t.dirs...)
 	case *removeDirsTask:
 		m.removes = t.dirs
 	}
@@ -184,39 +200,50 @@ func (m *metaMachine) Worked(t replog.Task, err error) error {
 // Retry implements replog.Machine.
 func (m *metaMachine) Retry() { m.blocked = false }
 
-// renameTask gives directories of destroyed replicas their last name.
-type renameTask struct {
+// markTask marks directories of destroyed replicas: beside each it makes an
+// empty file of its name with deletedSuffix.
+type markTask struct {
 	fs   vfs.FS
 	dirs []string
-	done []string // new names
 }
 
-func (t *renameTask) Do() error {
-	t.done = nil
+func (t *markTask) Do() error {
 	for _, dir := range t.dirs {
-		name := dir + deletedSuffix
-		switch err := t.fs.Rename(dir, name); {
-		case errors.Is(err, vfs.ErrNotExist): // nothing was ever written, or renamed before a failure
-		case err != nil:
-			return fmt.Errorf("rename %s: %w", dir, err)
+		f, err := t.fs.Create(dir + deletedSuffix)
+		switch {
+		case errors.Is(err, vfs.ErrExist): // made before a failure, or by an earlier life
+			continue
+		case err == nil:
+			err = f.Close()
 		}
-		t.done = append(t.done, name)
+		if err != nil {
+			return fmt.Errorf("mark %s as deleted: %w", dir, err)
+		}
 	}
 	return t.fs.SyncDir(partitionsDir)
 }
-func (t *renameTask) Class() replog.Class { return replog.ClassSync }
+func (t *markTask) Class() replog.Class { return replog.ClassSync }
 
-// removeDirsTask removes directories with everything in them. What is left
-// after a failure stays in it.
+// removeDirsTask removes directories with everything in them, and then their
+// marks.
 type removeDirsTask struct {
 	fs   vfs.FS
-	dirs []string
+	dirs []string // without what is removed already
 }
 
 func (t *removeDirsTask) Do() error {
-	for len(t.dirs) > 0 {
-		if err := removeDir(t.fs, t.dirs[0]); err != nil {
+	for _, dir := range t.dirs {
+		if err := removeDir(t.fs, dir); err != nil {
 			return err
+		}
+	}
+	// A mark must not go before the directory that it is for.
+	if err := t.fs.SyncDir(partitionsDir); err != nil {
+		return err
+	}
+	for len(t.dirs) > 0 {
+		if err := t.fs.Remove(t.dirs[0] + deletedSuffix); err != nil && !errors.Is(err, vfs.ErrNotExist) {
+			return fmt.Errorf("remove mark of %s: %w", t.dirs[0], err)
 		}
 		t.dirs = t.dirs[1:]
 	}

@@ -13,7 +13,8 @@ import (
 // partition and replica id, none of which is ever used again.
 const partitionsDir = "partitions"
 
-// deletedSuffix marks the directory of a replica whose deletion was applied.
+// deletedSuffix is added to the name of a replica's directory for the file that
+// marks it as one whose deletion was applied.
 const deletedSuffix = ".deleted"
 
 func replicaDir(id ident.Partition, r ident.ReplicaID) string {

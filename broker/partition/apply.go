@@ -17,7 +17,8 @@ const (
 	reasonDeleteRecords = 2
 )
 
-// Apply implements replog.Machine. It is deterministic (P1).
+// Apply implements replog.Machine. It is deterministic (P1). An entry that
+// cannot be applied changes nothing.
 func (p *Partition) Apply(e replog.Entry) error {
 	if len(e.Data) == 0 {
 		return nil
@@ -33,11 +34,15 @@ func (p *Partition) Apply(e replog.Entry) error {
 	case entry.LogStart:
 		return p.applyStart(d, e.Token)
 	case entry.Roll:
+		if len(d.Header) != 0 || len(d.Payload) != 0 {
+			return errState
+		}
 		p.log.Roll()
+		p.log.AdvanceStart(p.log.Start()) // what was closed may lie below it
 	case entry.Settings:
 		return p.applySettings(d, e.Token)
 	case entry.ProducerExpiry:
-		if len(d.Header) != 8 {
+		if len(d.Header) != 8 || len(d.Payload) != 0 {
 			return errState
 		}
 		p.producers.expire(int64(binary.LittleEndian.Uint64(d.Header)))
@@ -71,14 +76,18 @@ func (p *Partition) applyBatch(e replog.Entry, d entry.Entry, a *Append) error {
 	base := p.log.End()
 	last := base + ident.Offset(h.LastOffsetDelta)
 	epoch := ident.Epoch(e.Term)
+	// The epoch is known before the batch can be read, so that no reader sees
+	// the epoch before it end behind its last batch.
+	known := p.epochs.Load()
+	if es := known.note(epoch, base); len(es) != len(*known) {
+		p.epochs.Store(&es)
+	}
 	if err := p.log.Append(base, last, epoch, h.MaxTimestamp, d.Payload); err != nil {
+		p.epochs.Store(known)
 		return err
 	}
 	p.generation = generation
 	p.producers.add(q, base, last, d.Time)
-	if es := p.epochs.Load().note(epoch, base); len(es) != len(*p.epochs.Load()) {
-		p.epochs.Store(&es)
-	}
 	p.answer(a, base, false, nil)
 	p.wake()
 	return nil
@@ -95,7 +104,7 @@ func (p *Partition) answer(a *Append, base ident.Offset, duplicate bool, err err
 }
 
 func (p *Partition) applyStart(d entry.Entry, token any) error {
-	if len(d.Header) != 9 {
+	if len(d.Header) != 9 || len(d.Payload) != 0 {
 		return errState
 	}
 	p.log.AdvanceStart(ident.Offset(binary.LittleEndian.Uint64(d.Header)))

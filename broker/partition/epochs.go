@@ -43,13 +43,17 @@ func (e epochs) trim(logStart ident.Offset) epochs {
 
 // end answers OffsetForLeaderEpoch: the largest epoch that is not above the one
 // asked for, and the offset at which the next one begins; logEnd for the newest.
-// An epoch that is not known is answered with -1 and -1.
+// An epoch before all that are known ends where they begin. One that is above
+// the current one is answered with -1 and -1.
 func (e epochs) end(asked ident.Epoch, current ident.Epoch, logEnd ident.Offset) (ident.Epoch, ident.Offset) {
 	if asked == current {
 		return asked, logEnd
 	}
-	if asked > current || len(e) == 0 || asked < 0 {
+	if asked > current || asked < 0 {
 		return -1, -1
+	}
+	if len(e) == 0 {
+		return asked, logEnd
 	}
 	i := sort.Search(len(e), func(i int) bool { return e[i].epoch > asked })
 	if i == len(e) {

@@ -17,13 +17,18 @@ type marks struct {
 	order []int64
 }
 
-// add marks a refused batch, unless an earlier one of its producer is marked.
+// before reports whether sequence a comes before b, of which one may have begun
+// again at 0.
+func before(a, b int32) bool { return uint32(b-a)&0x7fffffff-1 < 1<<30 }
+
+// add marks a refused batch, unless an earlier one of its producer is marked. A
+// batch that was in flight may be refused after a later one was.
 func (m *marks) add(q sequence) {
 	if q.id < 0 {
 		return
 	}
 	if old, ok := m.byID[q.id]; ok {
-		if q.epoch > old.epoch {
+		if q.epoch > old.epoch || q.epoch == old.epoch && before(q.first, old.first) {
 			m.byID[q.id] = mark{q.epoch, q.first}
 		}
 		return
@@ -40,23 +45,29 @@ func (m *marks) add(q sequence) {
 }
 
 // refuses reports whether a batch would pass a refused one. The marked batch
-// itself, or a newer epoch, lifts the mark.
+// itself, or a newer epoch, lifts the mark. An older epoch does neither: the
+// producer's state judges it.
 func (m *marks) refuses(q sequence) bool {
 	old, ok := m.byID[q.id]
-	if !ok {
+	switch {
+	case !ok || q.epoch < old.epoch:
 		return false
-	}
-	if q.epoch == old.epoch && q.first != old.first {
+	case q.epoch == old.epoch && q.first != old.first:
 		return true
 	}
-	delete(m.byID, q.id)
+	m.lift(q.id)
+	return false
+}
+
+// lift forgets a producer's mark.
+func (m *marks) lift(producer int64) {
+	delete(m.byID, producer)
 	for i, id := range m.order {
-		if id == q.id {
+		if id == producer {
 			m.order = append(m.order[:i], m.order[i+1:]...)
 			break
 		}
 	}
-	return false
 }
 
 func (m *marks) clear() { *m = marks{} }

@@ -74,8 +74,10 @@ type Partition struct {
 	parked  atomic.Pointer[error]
 	epoch   atomic.Int64
 	epochs  atomic.Pointer[epochs]
-	mu      sync.Mutex // guards watchers
+	mu      sync.Mutex // guards what follows
 	watch   map[Watcher]struct{}
+	readers int // reads of the log in progress
+	closed  bool
 }
 
 var _ replog.Machine = (*Partition)(nil)
@@ -84,9 +86,7 @@ var _ replog.Machine = (*Partition)(nil)
 // if state is nil. It reads the files that the state names and changes those
 // that lie behind it.
 func Open(c Config, state []byte) (*Partition, error) {
-	p := &Partition{
-		c: c, desired: DefaultSettings(), flight: map[int64]*inflight{}, watch: map[Watcher]struct{}{},
-	}
+	p := &Partition{c: c, flight: map[int64]*inflight{}, watch: map[Watcher]struct{}{}}
 	s := saved{position: storage.EmptyPosition(0), settings: DefaultSettings(), producers: producers{byID: map[int64]*producer{}}}
 	if state != nil {
 		var err error
@@ -99,6 +99,7 @@ func Open(c Config, state []byte) (*Partition, error) {
 		return nil, fmt.Errorf("open partition %v: %w", c.ID, err)
 	}
 	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
+	p.desired = s.settings // until Configure says otherwise
 	p.epochs.Store(&s.epochs)
 	p.epoch.Store(-1)
 	return p, nil
@@ -133,7 +134,13 @@ func (p *Partition) Parked(err error) {
 // Close implements replog.Machine.
 func (p *Partition) Close() {
 	p.leading.Store(false)
-	p.log.Close()
+	p.mu.Lock()
+	last := !p.closed && p.readers == 0
+	p.closed = true
+	p.mu.Unlock()
+	if last {
+		p.log.Close()
+	}
 	p.wake()
 }
 

@@ -26,7 +26,8 @@ type Append struct {
 	LogStart  ident.Offset
 	Duplicate bool
 
-	same []*Append // duplicates that wait for this one
+	same     []*Append // duplicates that wait for this one
+	answered bool
 }
 
 const batchHeader = 8 // chain generation
@@ -50,7 +51,7 @@ func (a *Append) sequence() sequence {
 }
 
 func (a *Append) finish(err error) {
-	a.Err = err
+	a.Err, a.answered = err, true
 	a.Done(a)
 	for _, d := range a.same {
 		d.Base, d.LogStart, d.Duplicate, d.Err = a.Base, a.LogStart, err == nil, err
@@ -68,11 +69,12 @@ type inflight struct {
 // Produce takes a batch in arrival order. The outcome comes through a.Done,
 // perhaps before Produce returns.
 func (p *Partition) Produce(a *Append) {
+	q := a.sequence()
 	if err := p.serving(); err != nil {
+		p.marks.add(q) // it may lead before the producer's next batch is here
 		a.finish(err)
 		return
 	}
-	q := a.sequence()
 	if q.id >= 0 && p.sequenced(a, q) {
 		return
 	}
@@ -104,13 +106,9 @@ func (p *Partition) sequenced(a *Append, q sequence) bool {
 		a.finish(ErrFenced)
 		return true
 	}
-	if f != nil && f.epoch == q.epoch {
-		for _, b := range f.batches {
-			if s := b.sequence(); s.first == q.first && s.last == q.last {
-				b.same = append(b.same, a)
-				return true
-			}
-		}
+	if b := p.original(q); b != nil {
+		b.same = append(b.same, a)
+		return true
 	}
 	v := p.producers.judge(q)
 	switch {
@@ -124,11 +122,28 @@ func (p *Partition) sequenced(a *Append, q sequence) bool {
 	}
 	// A gap against applied state is judged at apply: a healthy pipeline has
 	// the batches before this one in flight.
+	if m, ok := p.marks.byID[q.id]; ok && p.producers.passed(q.id, m) {
+		p.marks.lift(q.id) // the marked batch came in through another leader
+	}
 	if p.marks.refuses(q) {
 		a.finish(ErrOutOfOrder)
 		return true
 	}
 	return false
+}
+
+// original returns the batch in flight that has the same sequences, or nil.
+func (p *Partition) original(q sequence) *Append {
+	f := p.flight[q.id]
+	if f == nil || f.epoch != q.epoch {
+		return nil
+	}
+	for _, b := range f.batches {
+		if s := b.sequence(); s.first == q.first && s.last == q.last {
+			return b
+		}
+	}
+	return nil
 }
 
 // refuse answers a batch that is not proposed, and marks it (P3).
@@ -138,9 +153,17 @@ func (p *Partition) refuse(a *Append, q sequence, err error) {
 }
 
 // Refused tells the sequencer that a batch was refused before it reached
-// Produce, so that later ones of its producer do not pass it (P3).
+// Produce, so that later ones of its producer do not pass it (P3). A retry of a
+// batch that is applied or in flight leaves no mark: nothing can pass it.
 func (p *Partition) Refused(h record.Header) {
-	p.marks.add(sequence{id: h.ProducerID, epoch: h.ProducerEpoch, first: h.BaseSequence})
+	q := sequence{id: h.ProducerID, epoch: h.ProducerEpoch, first: h.BaseSequence, last: h.LastSequence()}
+	if q.id < 0 || p.original(q) != nil {
+		return
+	}
+	if v := p.producers.judge(q); v.duplicate || errors.Is(v.err, ErrFenced) {
+		return
+	}
+	p.marks.add(q)
 }
 
 // landed takes a batch out of what is in flight.
@@ -166,6 +189,9 @@ func (p *Partition) landed(a *Append) {
 func (p *Partition) Dropped(token any, err error) {
 	switch t := token.(type) {
 	case *Append:
+		if t.answered { // its Apply failed behind the answer
+			return
+		}
 		p.landed(t)
 		p.refuse(t, t.sequence(), proposeError(err))
 	case *StartRequest:

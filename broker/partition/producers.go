@@ -98,6 +98,15 @@ func (p *producer) find(q sequence) (appended, bool) {
 	return appended{}, false
 }
 
+// passed reports whether a producer's marked batch, or a later one, was appended.
+func (s *producers) passed(id int64, m mark) bool {
+	p := s.byID[id]
+	if p == nil || p.epoch != m.epoch || p.count == 0 {
+		return p != nil && p.epoch > m.epoch
+	}
+	return !before(p.batches[p.count-1].last, m.first)
+}
+
 // nextSequence counts on, from 2^31-1 to 0 as Kafka does.
 func nextSequence(s int32) int32 { return int32((int64(s) + 1) & 0x7fffffff) }
 

@@ -78,11 +78,11 @@ func (p *Partition) Maintain(now int64, u Upkeep) {
 	p.adjust(now)
 	u.Retention.UpTo = p.log.End()
 	start, roll := storage.PlanRetention(now, u.Retention, p.log.Sealed(), p.log.Active(), p.log.Start())
-	if start > p.log.Start() {
-		p.propose(&p.starting, tokenStart, entry.LogStart, now, startHeader(start, reasonRetention), nil)
-	}
 	if roll {
 		p.propose(&p.rolling, tokenRoll, entry.Roll, now, nil, nil)
+	}
+	if start > p.log.Start() {
+		p.propose(&p.starting, tokenStart, entry.LogStart, now, startHeader(start, reasonRetention), nil)
 	}
 	before := now - u.ProducerExpiryMs
 	if oldest, ok := p.producers.oldest(); ok && oldest < before {
@@ -102,9 +102,16 @@ type StartRequest struct {
 	// Done is called once, on the owner, and must not block. low is the log
 	// start offset then.
 	Done func(low ident.Offset, err error)
+
+	answered bool
 }
 
-func (r *StartRequest) finish(low ident.Offset, err error) { r.Done(low, err) }
+func (r *StartRequest) finish(low ident.Offset, err error) {
+	if !r.answered {
+		r.answered = true
+		r.Done(low, err)
+	}
+}
 
 // DeleteRecords moves the log start up. now is in ms.
 func (p *Partition) DeleteRecords(r *StartRequest, now int64) {

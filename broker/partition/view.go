@@ -22,10 +22,11 @@ func (p *Partition) Offsets() (Offsets, error) {
 	if err := p.serving(); err != nil {
 		return Offsets{}, err
 	}
-	end := p.log.End()
-	return Offsets{
-		LogStart: p.log.Start(), LocalStart: p.log.LocalStart(), LastStable: end, HighWatermark: end, LeaderEpoch: p.LeaderEpoch(),
-	}, nil
+	// In this order none can pass the next while the owner applies.
+	o := Offsets{LogStart: p.log.Start(), LocalStart: p.log.LocalStart(), LeaderEpoch: p.LeaderEpoch()}
+	o.HighWatermark = p.log.End()
+	o.LastStable = o.HighWatermark
+	return o, nil
 }
 
 // LeaderEpoch returns the epoch under which this replica leads, -1 before it
@@ -42,6 +43,10 @@ func (p *Partition) Read(from, until ident.Offset, maxBytes int, minOne bool) (s
 	if err := p.serving(); err != nil {
 		return storage.Chunk{}, err
 	}
+	if !p.enter() {
+		return storage.Chunk{}, ErrNotLeader
+	}
+	defer p.leave()
 	if from < p.log.Start() || from > p.log.End() {
 		return storage.Chunk{}, ErrOffsetOutOfRange
 	}
@@ -62,6 +67,10 @@ func (p *Partition) OffsetForTimestamp(ts int64) (o ident.Offset, at int64, epoc
 	if err := p.serving(); err != nil {
 		return -1, -1, -1, false, err
 	}
+	if !p.enter() {
+		return -1, -1, -1, false, ErrNotLeader
+	}
+	defer p.leave()
 	o, at, found, err = p.log.OffsetForTimestamp(ts, p.log.End())
 	return o, at, p.epochs.Load().at(o), found, err
 }
@@ -72,8 +81,34 @@ func (p *Partition) MaxTimestamp() (o ident.Offset, at int64, epoch ident.Epoch,
 	if err := p.serving(); err != nil {
 		return -1, -1, -1, false, err
 	}
+	if !p.enter() {
+		return -1, -1, -1, false, ErrNotLeader
+	}
+	defer p.leave()
 	o, at, found, err = p.log.MaxTimestamp(p.log.End())
 	return o, at, p.epochs.Load().at(o), found, err
+}
+
+// enter begins a read of the log, unless the partition is closed.
+func (p *Partition) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.readers++
+	return true
+}
+
+// leave ends a read. The last one out of a closed partition closes the log.
+func (p *Partition) leave() {
+	p.mu.Lock()
+	p.readers--
+	last := p.closed && p.readers == 0
+	p.mu.Unlock()
+	if last {
+		p.log.Close()
+	}
 }
 
 // EpochAt returns the leader epoch of the batch that holds an offset, -1 if it
@@ -87,7 +122,8 @@ func (p *Partition) EpochEnd(asked ident.Epoch) (ident.Epoch, ident.Offset, erro
 	if err := p.serving(); err != nil {
 		return -1, -1, err
 	}
-	e, o := p.epochs.Load().end(asked, p.LeaderEpoch(), p.log.End())
+	end := p.log.End() // before the epochs, which are never behind it
+	e, o := p.epochs.Load().end(asked, p.LeaderEpoch(), end)
 	return e, o, nil
 }
 

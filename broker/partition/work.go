@@ -21,6 +21,7 @@ type work struct {
 	stale    bool              // and never will be
 	position *storage.Position // of the capture, once it is durable
 	syncing  bool
+	plan     *storage.Sync // of what is captured now; nil if it has none yet
 
 	pending  []storage.Garbage // given up by what was captured
 	garbage  []storage.Garbage // given up by a durable checkpoint
@@ -32,7 +33,7 @@ type work struct {
 func (p *Partition) Capture() {
 	w := &p.ckpt
 	w.mark, w.rest = p.log.Mark(), p.encodeRest()
-	w.marked, w.stale, w.position = true, false, nil
+	w.marked, w.stale, w.position, w.plan = true, false, nil, nil
 	w.pending = append(w.pending, p.log.TakeGarbage()...)
 }
 
@@ -88,20 +89,21 @@ func (p *Partition) syncWork() replog.Task {
 	case err != nil:
 		return nil
 	}
-	w.syncing = true
+	w.syncing, w.plan = true, s
 	if s.Idle() {
 		p.synced(s, nil)
 		return nil
 	}
-	return &syncTask{sync: s, mark: w.mark}
+	return &syncTask{sync: s}
 }
 
-// synced ends a sync.
+// synced ends a sync. One that was planned for an earlier capture says nothing
+// about this one, even if the log ends where it did.
 func (p *Partition) synced(s *storage.Sync, err error) {
 	w := &p.ckpt
 	w.syncing = false
 	p.log.SyncDone(s, err)
-	if err == nil && s.Position().LogEnd == w.mark.LogEnd() {
+	if err == nil && s == w.plan {
 		at := s.Position()
 		w.position, w.marked = &at, false
 	}
@@ -143,7 +145,6 @@ func (t *runTask) Class() replog.Class { return replog.ClassSegment }
 // syncTask makes what was captured durable.
 type syncTask struct {
 	sync *storage.Sync
-	mark storage.Mark
 }
 
 func (t *syncTask) Do() error {

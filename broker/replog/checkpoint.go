@@ -79,8 +79,9 @@ func (e *Engine) beginRound() {
 	e.roundTail = e.wal.Tail()
 	r := &round{e: e, id: e.checkpoints, flushing: map[*group]bool{}, reserved: e.roundCost}
 	e.round = r
+	e.copyForward()
 	for _, g := range e.order {
-		if !g.changed || g.parked != nil {
+		if !g.changed || g.panicked {
 			continue
 		}
 		g.capture()
@@ -262,13 +263,21 @@ func (g *group) carry() wal.GroupState {
 }
 
 // carryWaiting is the part of a group that was recovered and is not started.
+// Its entries below the low of its last checkpoint were applied then.
 func (e *Engine) carryWaiting(w *wal.Group) wal.GroupState {
-	s := wal.GroupState{Group: w.ID, Replica: w.Replica, Low: w.Low, State: w.State}
-	if s.State == nil {
+	s := wal.GroupState{Group: w.ID, Replica: w.Replica, Low: e.wal.Tail(), State: w.State}
+	if st, err := decodeState(w.State); w.State == nil {
 		st := state{term: w.Term, vote: w.Vote}
-		s.State, s.Low = st.encode(), e.wal.Tail()
-		if len(w.Positions) > 0 {
-			s.Low = w.Positions[0]
+		s.State = st.encode()
+	} else if err == nil {
+		h := mergeHard(st, w, st.applied)
+		s.State = withHardState(w.State, h.Term, h.Vote)
+	} else {
+		s.Low = w.Low // not understood, so nothing of it is given up
+	}
+	for _, at := range w.Positions {
+		if at >= w.Low {
+			s.Low = min(s.Low, at)
 		}
 	}
 	return s

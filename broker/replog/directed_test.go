@@ -180,7 +180,7 @@ func TestParksOnlyItsGroup(t *testing.T) {
 		m1, m2 := d.must(t, 1), d.must(t, 2)
 		d.work()
 		m1.poison, m1.panics = []byte("poison"), panics
-		if err := d.e.Propose(1, []byte("poison pill, quite"), token{id: 1 << 40}, false); err != nil {
+		if err := d.e.Propose(1, []byte("poison pill, quite"), nil, false); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.offer(1, 50); err != nil {

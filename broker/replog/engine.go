@@ -120,6 +120,9 @@ func (e *Engine) Waiting() []ident.GroupID {
 // none. With one voter it campaigns at once. An error leaves the group as it
 // was, recovered and not started.
 func (e *Engine) Start(s Spec, open func(machine []byte) (Machine, error)) error {
+	if e.err != nil {
+		return e.err
+	}
 	if e.groups[s.ID] != nil {
 		return fmt.Errorf("start group %d: started already", s.ID)
 	}
@@ -134,7 +137,10 @@ func (e *Engine) Start(s Spec, open func(machine []byte) (Machine, error)) error
 	if g.m, err = open(st.machine); err != nil {
 		return fmt.Errorf("start group %d: %w", s.ID, err)
 	}
-	if g.rn, err = newNode(g); err != nil {
+	if g.rn, err = newNode(g); err == nil && len(g.store.conf.Voters) == 1 {
+		err = g.rn.Campaign()
+	}
+	if err != nil {
 		g.m.Close()
 		return fmt.Errorf("start group %d: %w", s.ID, err)
 	}
@@ -144,11 +150,6 @@ func (e *Engine) Start(s Spec, open func(machine []byte) (Machine, error)) error
 	e.order = append(e.order, nil)
 	copy(e.order[at+1:], e.order[at:])
 	e.order[at] = g
-	if len(g.store.conf.Voters) == 1 {
-		if err := g.rn.Campaign(); err != nil {
-			return fmt.Errorf("start group %d: campaign: %w", s.ID, err)
-		}
-	}
 	e.mark(g)
 	return nil
 }
@@ -213,6 +214,18 @@ func (e *Engine) unstall(id ident.GroupID) {
 	e.stalled = kept
 }
 
+// RoomFor reports whether as many groups could be started or destroyed now:
+// their first records are not refused, so whoever is to propose that asks first.
+func (e *Engine) RoomFor(groups int) bool {
+	cost := e.roundCost + 3*wal.Block*int64(groups)
+	if e.err != nil || !e.reserveBlocks(cost) {
+		e.refused = true
+		return false
+	}
+	e.wal.Unreserve(cost)
+	return true
+}
+
 // Propose asks for data to become the group's next entry. The engine keeps
 // data, which must not change any more. The outcome is the machine's Apply with
 // the token, or its Dropped; it may come before Propose returns. System
@@ -228,6 +241,8 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 		return ErrFailed
 	case g.parked != nil:
 		return ErrParked
+	case len(data) == 0:
+		return ErrEmpty
 	case !e.wal.Fits(p.cost):
 		return wal.ErrTooLarge
 	case !system && (len(e.stalled) > 0 || !e.room(p, false)):

@@ -42,6 +42,7 @@ type group struct {
 	offered   bool           // in Engine.offers
 	tasks     int            // of the machine, performed now
 	gone      bool           // destroyed
+	panicked  bool           // in Apply: the machine's state is not trusted
 	failed    bool           // work of the machine failed; tried again at the next Tick
 }
 
@@ -194,7 +195,7 @@ func (g *group) enqueue(ents []raftpb.Entry, token any, reserved int64) {
 			e := &ents[i]
 			rec.Append.Entries[i] = wal.Entry{Index: e.Index, Term: e.Term, Type: uint8(e.Type), Data: e.Data}
 		}
-		g.where = append(g.where, span{last: ents[len(ents)-1].Index, position: g.e.wal.Tail()})
+		g.note(ents[len(ents)-1].Index, g.e.wal.Tail())
 	}
 	if err := g.e.wal.Enqueue(rec, token, reserved); err != nil {
 		g.e.fail(err)
@@ -252,7 +253,11 @@ func (g *group) apply(e *raftpb.Entry) error {
 	if e.Type != raftpb.EntryNormal {
 		return fmt.Errorf("%w: configuration changes are not known to this version", ErrDamaged)
 	}
-	if err := g.callApply(Entry{Index: e.Index, Term: e.Term, Data: e.Data, Token: g.resolve(e)}); err != nil {
+	token := g.resolve(e)
+	if err := g.callApply(Entry{Index: e.Index, Term: e.Term, Data: e.Data, Token: token}); err != nil {
+		if token != nil {
+			g.m.Dropped(token, ErrParked)
+		}
 		return err
 	}
 	g.applied, g.appliedT, g.changed = e.Index, e.Term, true
@@ -270,6 +275,7 @@ func (g *group) callApply(e Entry) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
+			g.panicked = true
 		}
 	}()
 	return g.m.Apply(e)
@@ -323,15 +329,25 @@ func (g *group) voters() []ident.ReplicaID {
 	return v
 }
 
+// note remembers where the entries up to last are.
+func (g *group) note(last uint64, position int64) {
+	if n := len(g.where); n > 0 && g.where[n-1].position == position {
+		g.where[n-1].last = last
+		return
+	}
+	g.where = append(g.where, span{last: last, position: position})
+}
+
 // low returns the position of the oldest record that holds an entry above
 // index; entries enqueued from now on lie at or above the tail.
 func (g *group) low(index uint64) int64 {
+	low := g.e.wal.Tail()
 	for _, s := range g.where {
 		if s.last > index {
-			return s.position
+			low = min(low, s.position)
 		}
 	}
-	return g.e.wal.Tail()
+	return low
 }
 
 // forget drops positions of entries that a checkpoint covers.

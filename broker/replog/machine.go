@@ -20,6 +20,8 @@ var (
 	ErrParked = errors.New("replog: group is parked")
 	// ErrFailed: the write-ahead log failed; the broker must stop.
 	ErrFailed = errors.New("replog: write-ahead log failed")
+	// ErrEmpty: a proposal without data, which is Raft's own.
+	ErrEmpty = errors.New("replog: empty proposal")
 	// ErrUnknownGroup: no such group was started.
 	ErrUnknownGroup = errors.New("replog: unknown group")
 	// ErrDamaged: recovered state that cannot be used.
@@ -46,7 +48,8 @@ type Machine interface {
 	Apply(e Entry) error
 	// Dropped tells a proposer that its entry will not be applied by this
 	// replica as its own: ErrNotLeader, ErrNoSpace, ErrBusy, ErrParked,
-	// ErrFailed.
+	// ErrFailed. It must not propose. It is also called for the entry whose
+	// Apply failed, which may have been answered before.
 	Dropped(token any, err error)
 	// Lead tells that this replica leads and has applied an entry of its own
 	// term, so what it knows is complete. Unlead ends that.

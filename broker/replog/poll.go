@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -64,19 +65,32 @@ func (e *Engine) Tick(now time.Time) {
 		}
 	}
 	e.admit()
+	e.expire(now)
+}
+
+// expire drops proposals that waited too long, and all of the same group that
+// wait behind them: a producer's later batch must not go on without an earlier
+// one.
+func (e *Engine) expire(now time.Time) {
+	var late []stalled
+	hit := map[ident.GroupID]bool{}
 	kept := e.stalled[:0]
 	for _, s := range e.stalled {
-		if now.Before(s.until) {
+		if now.Before(s.until) && !hit[s.group] {
 			kept = append(kept, s)
 			continue
 		}
+		hit[s.group] = true
+		late = append(late, s)
 		e.stalledBytes -= int64(len(s.p.data))
+	}
+	clear(e.stalled[len(kept):])
+	e.stalled = kept
+	for _, s := range late {
 		if g := e.groups[s.group]; g != nil {
 			g.m.Dropped(s.p.token, ErrNoSpace)
 		}
 	}
-	clear(e.stalled[len(kept):])
-	e.stalled = kept
 }
 
 // look asks the disk how much is free, less what machines still have to write.

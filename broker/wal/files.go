@@ -60,7 +60,7 @@ func createFile(fs vfs.FS, dir string, head fileHeader) (vfs.File, error) {
 // Prepare returns the making of the next file if one is wanted and may be made
 // now, else nil. The caller runs Do, on any goroutine, and then PrepareDone.
 func (l *Log) Prepare() *Prepare {
-	used := l.cur.off > min(16*Block, l.cur.head.size/2) || len(l.queue) > 0
+	used := l.cur.off > min(16*Block, l.cur.head.size/2) || len(l.queue) > 0 || l.wanting
 	if l.failed != nil || l.next != nil || l.preparing || !used || l.allocated+l.s.FileBytes > l.s.BytesMax {
 		return nil
 	}

@@ -409,9 +409,12 @@ func (r *recovery) makeCurrent(l *Log) error {
 	if zerr != nil || !empty {
 		return err
 	}
-	// The process that made it may have been killed before its header or its
-	// name was durable.
-	if _, err = spare.file.WriteAt(spare.head.encode(), 0); err == nil {
+	// The process that made it may have been killed before its size, header
+	// or name was durable.
+	if err = spare.file.Preallocate(spare.head.size); err == nil {
+		_, err = spare.file.WriteAt(spare.head.encode(), 0)
+	}
+	if err == nil {
 		err = spare.file.Sync()
 	}
 	if err == nil {

@@ -113,25 +113,41 @@ func (r *recovery) group(id ident.GroupID, rep ident.ReplicaID) *Group {
 
 // append puts the entries of one record on top of the group's. A gap means that
 // the entries before it are below the group's low, in a file that is partly
-// needed: they are forgotten.
+// needed: they are forgotten. Entries that are there already, by index and
+// term, were copied forward: nothing behind them is dropped.
 func (g *Group) append(a *Append, position int64) {
 	g.Term, g.Vote, g.Commit = a.Term, a.Vote, a.Commit
 	if len(a.Entries) == 0 {
 		return
 	}
-	first := a.Entries[0].Index
-	if n := len(g.Entries); n > 0 {
-		start := g.Entries[0].Index
-		if first > g.Entries[n-1].Index+1 || first <= start {
-			g.Entries, g.Positions = nil, nil
-		} else {
-			g.Entries, g.Positions = g.Entries[:first-start], g.Positions[:first-start]
-		}
-	}
-	g.Entries = append(g.Entries, a.Entries...)
-	for range a.Entries {
+	fresh := g.merge(a.Entries, position)
+	g.Entries = append(g.Entries, fresh...)
+	for range fresh {
 		g.Positions = append(g.Positions, position)
 	}
+}
+
+// merge makes room for entries and returns those that are not there yet.
+func (g *Group) merge(ents []Entry, position int64) []Entry {
+	n := len(g.Entries)
+	if n == 0 {
+		return ents
+	}
+	start, first := g.Entries[0].Index, ents[0].Index
+	if first > g.Entries[n-1].Index+1 || first < start {
+		g.Entries, g.Positions = nil, nil
+		return ents
+	}
+	at := int(first - start)
+	same := 0
+	for same < len(ents) && at+same < n && g.Entries[at+same].Term == ents[same].Term {
+		g.Positions[at+same] = position
+		same++
+	}
+	if same < len(ents) {
+		g.Entries, g.Positions = g.Entries[:at+same], g.Positions[:at+same]
+	}
+	return ents[same:]
 }
 
 // piece collects a checkpoint. The first piece of one forgets an unfinished one

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
 )
 
 // layout is which segments a partition was ever seen to have.
@@ -14,7 +15,7 @@ type layout struct {
 // segments lists the bases of a partition's segment files, ascending.
 func (s *run) segments(p *part) []ident.Offset {
 	var out []ident.Offset
-	for _, e := range s.disk.list("partitions/" + p.id.Dir() + ".1") {
+	for _, e := range s.files(p) {
 		name, ok := strings.CutSuffix(e.Name, ".log")
 		if !ok {
 			continue
@@ -26,6 +27,16 @@ func (s *run) segments(p *part) []ident.Offset {
 		out = append(out, base)
 	}
 	return out
+}
+
+// files lists the files of a partition.
+func (s *run) files(p *part) []vfs.Entry {
+	for _, e := range s.disk.list("partitions") {
+		if e.Dir && strings.HasPrefix(e.Name, p.id.Dir()+".") {
+			return s.disk.list("partitions/" + e.Name)
+		}
+	}
+	return nil
 }
 
 // noteLayout takes down which segments are on disk: all that is in one was

@@ -23,7 +23,7 @@ func (s *run) checkLeftovers() {
 		s.fail("R2", "the write-ahead log takes %d bytes, at most %d are allowed", bytes, s.plan.walMax)
 	}
 	for _, p := range s.model.parts() {
-		for _, e := range s.disk.list("partitions/" + p.id.Dir() + ".1") {
+		for _, e := range s.files(p) {
 			if strings.HasSuffix(e.Name, ".tmp") {
 				s.fail("R2", "%s of %s is left over", e.Name, p.name)
 			}

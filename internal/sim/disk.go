@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/varvelog/varve/internal/vfs"
@@ -117,6 +118,21 @@ func (d *disk) list(dir string) []vfs.Entry {
 		return nil
 	}
 	return entries
+}
+
+// usage describes what is on the disk.
+func (d *disk) usage() string {
+	free, _ := d.mem.Free()
+	out := fmt.Sprintf("%d bytes free;", free)
+	for _, dir := range []string{"wal", "partitions"} {
+		for _, e := range d.list(dir) {
+			out += fmt.Sprintf(" %s/%s %d", dir, e.Name, e.Size)
+			for _, f := range d.list(dir + "/" + e.Name) {
+				out += fmt.Sprintf(" [%s %d]", f.Name, f.Size)
+			}
+		}
+	}
+	return out
 }
 
 // ballast takes space so that the given number of bytes is left, or gives it

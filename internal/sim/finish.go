@@ -22,6 +22,9 @@ func (s *run) finish() {
 		s.fail("V1", "the broker is not ready %v after the last fault, or does not answer", recovery)
 	}
 	s.resolve()
+	for _, p := range s.producers {
+		s.after(0, p.turn) // whoever paused goes on
+	}
 	s.until(recovery, func() bool { return s.broker.asked == 0 })
 	s.works()
 	s.quiet()
@@ -51,14 +54,14 @@ func (s *run) works() {
 		for _, p := range s.producers {
 			if !p.finished() {
 				b := p.open[0]
-				s.fail("V1", "producer %d still waits for batch %d to %s, sent %d times, %v after the last fault; broker %+v",
-					p.id, b.id, b.part.name, b.sent, recovery, s.broker.node.Stats())
+				s.fail("V1", "producer %d still waits for batch %d to %s, sent %d times, %v after the last fault; broker %+v; disk: %s",
+					p.id, b.id, b.part.name, b.sent, recovery, s.broker.node.Stats(), s.disk.usage())
 			}
 		}
 	}
 	for _, p := range s.model.parts() {
 		if !s.probe(p, recovery) {
-			s.fail("V1", "%s takes no batch %v after the last fault; broker %+v", p.name, recovery, s.broker.node.Stats())
+			s.fail("V1", "%s takes no batch %v after the last fault; broker %+v; disk: %s", p.name, recovery, s.broker.node.Stats(), s.disk.usage())
 		}
 	}
 }
@@ -70,7 +73,7 @@ func (s *run) quiet() {
 		s.broker.node.Checkpoint()
 		s.broker.wake()
 		if !s.until(recovery, func() bool { return s.broker.idle() }) {
-			s.fail("V1", "a checkpoint takes more than %v; broker %+v", recovery, s.broker.node.Stats())
+			s.fail("V1", "a checkpoint takes more than %v; broker %+v; disk: %s", recovery, s.broker.node.Stats(), s.disk.usage())
 		}
 		s.during(200 * time.Millisecond)
 		s.stats.Checkpoints = int(s.broker.node.Stats().Checkpoints)

@@ -1,0 +1,111 @@
+package replog
+
+import (
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/varvelog/varve/broker/wal"
+)
+
+// copyForward writes the entries of groups that apply nothing (parked ones, and
+// recovered ones that were not started) again at the end of the write-ahead
+// log, if they hold its oldest file and the log is half full: one damaged
+// partition must not fill the log for all others (G5). It goes as far as there
+// is room, and not at all if the copies would be a quarter of the log, since
+// that would gain nothing. A copy that is torn loses nothing, because recovery
+// keeps entries that it knows by index and term.
+func (e *Engine) copyForward() {
+	held := e.wal.OldestClosedEnd()
+	if e.wal.Debt() < e.c.WAL.BytesMax/2 || e.idleBytes(held) > e.c.WAL.BytesMax/4 {
+		return
+	}
+	for _, g := range e.order {
+		if g.parked == nil || g.panicked || len(g.flight) > 0 || g.low(g.applied) >= held {
+			continue
+		}
+		g.copyEntries()
+	}
+	for _, id := range e.Waiting() {
+		e.copyWaiting(e.waiting[id], held)
+	}
+}
+
+// idleBytes returns what copyForward would copy.
+func (e *Engine) idleBytes(held int64) int64 {
+	var n int64
+	for _, g := range e.order {
+		if g.parked != nil && !g.panicked && g.low(g.applied) < held {
+			for i := range g.store.ents {
+				n += wal.Cost(1, int64(len(g.store.ents[i].Data)))
+			}
+		}
+	}
+	for _, id := range e.Waiting() {
+		w := e.waiting[id]
+		for i := range w.Entries {
+			if w.Positions[i] < held && w.Positions[i] >= w.Low {
+				n += wal.Cost(1, int64(len(w.Entries[i].Data)))
+			}
+		}
+	}
+	return n
+}
+
+// copyEntries copies what a parked group holds above applied.
+func (g *group) copyEntries() {
+	ents := g.store.ents
+	var where []span
+	for len(ents) > 0 {
+		n, cost := pick(len(ents), func(i int) int { return len(ents[i].Data) })
+		if !g.e.wal.Reserve(cost, true) {
+			return
+		}
+		position := g.e.wal.Tail()
+		g.enqueueCopy(ents[:n], cost)
+		where = append(where, span{last: ents[n-1].Index, position: position})
+		ents = ents[n:]
+	}
+	g.where = where
+}
+
+// enqueueCopy logs entries that the log holds already.
+func (g *group) enqueueCopy(ents []raftpb.Entry, reserved int64) {
+	kept := g.where
+	g.enqueue(ents, nil, reserved)
+	g.where = kept
+}
+
+// copyWaiting copies the entries of a group that was recovered and not started.
+func (e *Engine) copyWaiting(w *wal.Group, held int64) {
+	for i := 0; i < len(w.Entries); {
+		if w.Positions[i] >= held || w.Positions[i] < w.Low {
+			i++
+			continue
+		}
+		n, cost := pick(len(w.Entries)-i, func(k int) int { return len(w.Entries[i+k].Data) })
+		if !e.wal.Reserve(cost, true) {
+			return
+		}
+		position := e.wal.Tail()
+		rec := wal.Record{Group: w.ID, Replica: w.Replica, Kind: wal.KindAppend, Append: wal.Append{
+			Term: w.Term, Vote: w.Vote, Commit: w.Commit, Entries: w.Entries[i : i+n],
+		}}
+		if err := e.wal.Enqueue(rec, nil, cost); err != nil {
+			e.fail(err)
+			return
+		}
+		for k := range n {
+			w.Positions[i+k] = position
+		}
+		i += n
+	}
+}
+
+// pick says how many of n entries go into one record, and what it costs.
+func pick(n int, size func(int) int) (int, int64) {
+	k, bytes := 0, 0
+	for k < n && (k == 0 || bytes+size(k) <= pieceBytesMax) {
+		bytes += size(k)
+		k++
+	}
+	return k, wal.Cost(k, int64(bytes))
+}
