@@ -117,10 +117,14 @@ func (l *Log) Err() error { return l.failed }
 // free returns the bytes that can still be written without a new file, after
 // everything that is queued or reserved, and after what the end of the current
 // file may waste because a record does not fit there.
-func (l *Log) free() int64 {
+func (l *Log) free() int64 { return l.freeFor(l.biggest) }
+
+// freeFor is free if the largest record has that cost. What the end of the
+// current file may waste is never more than what is left of it.
+func (l *Log) freeFor(biggest int64) int64 {
 	n := l.cur.room() - l.queued - l.reserved
 	if l.next != nil {
-		n += l.next.room() - l.biggest
+		n += l.next.room() - min(biggest, l.cur.room())
 	}
 	return n
 }
@@ -133,7 +137,7 @@ func (l *Log) Reserve(cost int64, system bool) bool {
 	if system && !mutant.On(mutant.RetentionNeedsSpace) {
 		keep = 0
 	}
-	if l.failed != nil || l.free()-max(0, cost-l.biggest)-cost < keep {
+	if l.failed != nil || l.freeFor(max(cost, l.biggest))-cost < keep {
 		l.wanting = true
 		return false
 	}

@@ -25,7 +25,10 @@ func (s *run) finish() {
 	for _, p := range s.producers {
 		s.after(0, p.turn) // whoever paused goes on
 	}
-	s.until(recovery, func() bool { return s.broker.asked == 0 })
+	s.until(recovery, func() bool { return s.broker == nil || s.broker.asked == 0 })
+	if s.broker == nil {
+		s.fail("V1", "the broker fails without a fault")
+	}
 	s.works()
 	s.quiet()
 	s.judge()
@@ -34,7 +37,7 @@ func (s *run) finish() {
 	s.disk.powerLoss(vfs.CrashOptions{})
 	s.disconnected()
 	s.open()
-	if !s.until(recovery, s.broker.node.Ready) {
+	if !s.until(recovery, func() bool { return s.broker != nil && s.broker.node.Ready() }) {
 		s.fail("V1", "the broker is not ready %v after a loss of power", recovery)
 	}
 	s.quiet()

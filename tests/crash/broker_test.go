@@ -73,6 +73,12 @@ func start(t *testing.T, bin, dir string, port int, settings ...string) *process
 	}
 	p := &process{cmd: exec.Command(bin, args...), log: &output{}, done: make(chan error, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	// The settings of this test are not the broker's.
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "VARVE_") {
+			p.cmd.Env = append(p.cmd.Env, v)
+		}
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
