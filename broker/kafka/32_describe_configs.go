@@ -36,14 +36,16 @@ type resourceName struct {
 
 func describeConfigs(h *Handlers, c *Call, q *kmsg.DescribeConfigsRequest) {
 	// Many topics take a while; other connections' requests must not wait.
-	h.b.Run(func() { c.Respond(h.describe(q)) })
+	h.b.Run(func() { c.Respond(h.describe(q, describedBytesMax)) })
 }
 
-func (h *Handlers) describe(q *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
+// describe answers a request with settings of about bytesMax, and one resource
+// more.
+func (h *Handlers) describe(q *kmsg.DescribeConfigsRequest, bytesMax int) *kmsg.DescribeConfigsResponse {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	img := h.b.Image()
 	b := h.dynamicBroker(img)
-	gate, room := h.gate(), describedBytesMax
+	gate, room := h.gate(), bytesMax
 	resources, _ := distinct(q.Resources, func(r *kmsg.DescribeConfigsRequestResource) resourceName {
 		return resourceName{r.ResourceType, r.ResourceName}
 	})
@@ -53,7 +55,7 @@ func (h *Handlers) describe(q *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfig
 		a.ResourceType, a.ResourceName = r.ResourceType, r.ResourceName
 		err := gate
 		if err == nil && room <= 0 {
-			err = refuse(kerr.PolicyViolation, "the answer exceeds %d bytes; describe fewer resources at once", describedBytesMax)
+			err = refuse(kerr.PolicyViolation, "the answer exceeds %d bytes; describe fewer resources at once", bytesMax)
 		}
 		var entries []config.Entry
 		if err == nil {

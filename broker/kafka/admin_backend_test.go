@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"log/slog"
@@ -65,7 +66,7 @@ func newAdminRig(t testing.TB, set ...string) *adminRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.do(func() {})
+	g.wait(func() {})
 	g.must(metadata.RegisterBroker{NodeID: 1, DirectoryID: [16]byte{1}, Host: "inside", Port: 9, Rack: "r1"})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,8 +80,8 @@ func newAdminRig(t testing.TB, set ...string) *adminRig {
 	}
 	t.Cleanup(func() {
 		g.nc.Close()
-		if err := s.Shutdown(t.Context()); err != nil {
-			t.Logf("shutdown: %v", err)
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
 		}
 		<-served
 		g.n.Close()
@@ -109,6 +110,15 @@ func (g *adminRig) do(f func()) {
 	g.mu.Unlock()
 }
 
+// wait is do for the test itself: it returns when f and all that came of it are
+// done, by whichever goroutine.
+func (g *adminRig) wait(f func()) {
+	done := make(chan struct{})
+	g.do(f)
+	g.do(func() { close(done) })
+	<-done
+}
+
 func (g *adminRig) drive() {
 	for {
 		tasks := g.n.Poll(g.now)
@@ -134,7 +144,7 @@ func (g *adminRig) release() {
 	g.mu.Lock()
 	g.held = false
 	g.mu.Unlock()
-	g.do(func() {})
+	g.wait(func() {})
 }
 
 // waiting waits until n things are held.
@@ -169,7 +179,7 @@ func (g *adminRig) must(cmd metadata.Command) metadata.Result {
 	g.t.Helper()
 	var result metadata.Result
 	done := false
-	g.do(func() { g.n.Command(cmd, func(r metadata.Result) { result, done = r, true }) })
+	g.wait(func() { g.n.Command(cmd, func(r metadata.Result) { result, done = r, true }) })
 	if !done || result.Err != nil {
 		g.t.Fatalf("%T: done %v, %v", cmd, done, result.Err)
 	}
@@ -204,7 +214,7 @@ func (g *adminRig) produce(p ident.Partition, n int) {
 			g.t.Fatal(err)
 		}
 		done := false
-		g.do(func() {
+		g.wait(func() {
 			g.n.Replica(p).Partition.Produce(&partition.Append{Entry: partition.NewEntry(batch, 1, 0, nil), Header: header, Done: func(a *partition.Append) {
 				if done = true; a.Err != nil {
 					g.t.Error(a.Err)

@@ -230,13 +230,19 @@ type rigClient struct {
 
 func (r *dataRig) dial() *rigClient {
 	r.t.Helper()
+	return r.dialFor(r.t)
+}
+
+// dialFor is dial for a part of a test that ends earlier.
+func (r *dataRig) dialFor(t testing.TB) *rigClient {
+	t.Helper()
 	nc, err := net.Dial("tcp", r.addr)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	_ = nc.SetDeadline(time.Now().Add(rigPatience))
-	r.t.Cleanup(func() { nc.Close() })
-	return &rigClient{t: r.t, nc: nc}
+	_ = nc.SetDeadline(r.deadline())
+	t.Cleanup(func() { nc.Close() })
+	return &rigClient{t: t, nc: nc}
 }
 
 // rigFrame is a request as a client sends it.

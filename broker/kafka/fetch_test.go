@@ -301,9 +301,8 @@ func FuzzFetchRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, version int16, body []byte) {
 		version = 4 + version&0x7fff%15
-		c := r.dial()
-		defer c.nc.Close()
-		c.t, c.last = t, 1
+		c := r.dialFor(t)
+		c.last = 1
 		if _, err := c.nc.Write(rigFrame(1, version, 1, version >= 12, body)); err != nil {
 			t.Fatal(err)
 		}

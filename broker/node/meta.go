@@ -23,7 +23,7 @@ type metaMachine struct {
 
 	doomed  map[string]bool // directories of destroyed replicas -> closed
 	marked  []string        // marked, to be removed when the deletion is in a checkpoint
-	covered int             // of marked: how many the captured state covers
+	covered map[string]bool // directories whose deletion is in the captured state
 	removes []string        // may be removed now
 
 	busy    bool
@@ -89,11 +89,14 @@ func (m *metaMachine) Apply(e replog.Entry) error {
 	if errors.Is(r.Err, metadata.ErrDamaged) {
 		return r.Err
 	}
+	var started []*replicaMachine
 	for _, delta := range r.Deltas {
-		m.n.act(delta)
+		if s := m.n.act(delta); s != nil {
+			started = append(started, s)
+		}
 	}
 	if c, ok := e.Token.(*command); ok {
-		c.done(r)
+		whenLed(started, func() { c.done(r) })
 	}
 	return nil
 }
@@ -133,17 +136,19 @@ func (m *metaMachine) closed(dir string) {
 // Capture implements replog.Machine.
 func (m *metaMachine) Capture() {
 	m.captured = m.core.Marshal()
-	m.covered = len(m.marked)
+	m.covered = map[string]bool{}
+	for _, dir := range m.marked {
+		m.covered[dir] = true
+	}
+	for dir := range m.doomed { // order: a set
+		m.covered[dir] = true
+	}
 }
 
 // Flushed implements replog.Machine: a checkpoint past a deletion counts only
 // when the directory has its mark (N2).
 func (m *metaMachine) Flushed() (done, stale bool) {
-	if len(m.doomed) == 0 && !m.busy {
-		m.covered = len(m.marked)
-		return true, false
-	}
-	return false, false
+	return len(m.doomed) == 0 && !m.busy, false
 }
 
 // State implements replog.Machine.
@@ -151,9 +156,15 @@ func (m *metaMachine) State() []byte { return m.captured }
 
 // Durable implements replog.Machine.
 func (m *metaMachine) Durable() {
-	m.removes = append(m.removes, m.marked[:m.covered]...)
-	m.marked = append([]string(nil), m.marked[m.covered:]...)
-	m.covered = 0
+	var later []string
+	for _, dir := range m.marked {
+		if m.covered[dir] {
+			m.removes = append(m.removes, dir)
+		} else {
+			later = append(later, dir)
+		}
+	}
+	m.marked, m.covered = later, nil
 }
 
 // Work implements replog.Machine.

@@ -186,11 +186,15 @@ type command struct {
 
 // Command proposes a change of the cluster metadata. done is called once, on
 // the owner, with what became of it: a refusal, or an error of proposing it in
-// Result.Err.
+// Result.Err. For a command that makes partitions it is called when they can be
+// written to.
 func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
 	payload, err := c.Append(nil)
 	if err == nil && !n.ready.Load() {
 		err = ErrNotReady
+	}
+	if err == nil && !n.engine.RoomFor(replicasOf(c)) {
+		err = replog.ErrNoSpace
 	}
 	if err == nil {
 		data := entry.Build(entry.Command, n.now.UnixMilli(), nil, payload)
@@ -199,6 +203,17 @@ func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
 	if err != nil {
 		done(metadata.Result{Err: err})
 	}
+}
+
+// replicasOf bounds the groups that a command starts or destroys.
+func replicasOf(c metadata.Command) int {
+	switch c := c.(type) {
+	case metadata.CreateTopic:
+		return int(c.Partitions)
+	case metadata.CreatePartitions:
+		return int(c.Total)
+	}
+	return 1
 }
 
 // groupProposer is one partition's way into its log.

@@ -21,12 +21,14 @@ func replicaDir(id ident.Partition, r ident.ReplicaID) string {
 	return fmt.Sprintf("%s/%s.%d", partitionsDir, id.Dir(), r)
 }
 
-// start opens the broker's replica of a partition, if it has one.
-func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionInfo) {
+// start opens the broker's replica of a partition, if it has one, and returns
+// its machine, or nil.
+func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionInfo) *replicaMachine {
 	rep, ok := info.On(n.c.ID)
 	if !ok {
-		return
+		return nil
 	}
+	var machine *replicaMachine
 	dir := replicaDir(id, rep.ID)
 	r := &Replica{Topic: topic, Info: info}
 	spec := replog.Spec{ID: info.Group, Replica: rep.ID}
@@ -42,9 +44,11 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 			return nil, err
 		}
 		r.Partition = p
-		return &replicaMachine{Partition: p, n: n, r: r, id: id, dir: dir}, nil
+		machine = &replicaMachine{Partition: p, n: n, r: r, id: id, dir: dir}
+		return machine, nil
 	})
 	if err != nil {
+		machine = nil
 		r.Partition, r.Err = nil, fmt.Errorf("%w: %w", partition.ErrDamaged, err)
 		n.report(Event{Partition: id, Topic: topic, Err: err, Text: "partition cannot be opened; its requests are answered with a storage error"})
 	} else if t, ok := n.topic(id.Topic); ok {
@@ -53,6 +57,7 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 	n.mu.Lock()
 	n.partitions[id] = r
 	n.mu.Unlock()
+	return machine
 }
 
 // topic finds a topic. It is asked while group 0 is being opened too.
@@ -63,11 +68,12 @@ func (n *Node) topic(id ident.TopicID) (*metadata.Topic, bool) {
 	return n.Image().TopicByID(id)
 }
 
-// act does what a metadata command asks of this broker.
-func (n *Node) act(d metadata.Delta) {
+// act does what a metadata command asks of this broker. It returns the replica
+// that was started, if any.
+func (n *Node) act(d metadata.Delta) *replicaMachine {
 	switch d := d.(type) {
 	case metadata.PartitionAdded:
-		n.start(d.Partition, d.Topic, d.Info)
+		return n.start(d.Partition, d.Topic, d.Info)
 	case metadata.TopicDeleted:
 		for i, info := range d.Topic.Partitions {
 			n.destroy(ident.Partition{Topic: d.Topic.ID, Index: int32(i)}, info)
@@ -79,6 +85,7 @@ func (n *Node) act(d metadata.Delta) {
 			n.configure(t)
 		}
 	}
+	return nil
 }
 
 // configure passes a topic's settings to its partitions.
@@ -115,15 +122,56 @@ func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo) {
 // node what an operator must know, and when its files may go.
 type replicaMachine struct {
 	*partition.Partition
-	n   *Node
-	r   *Replica
-	id  ident.Partition
-	dir string
+	n      *Node
+	r      *Replica
+	id     ident.Partition
+	dir    string
+	failed bool     // its last task failed
+	led    []func() // called when it leads, or never will
+}
+
+// whenLed calls f once every one of the replicas leads, or never will.
+func whenLed(machines []*replicaMachine, f func()) {
+	left := 1
+	one := func() {
+		if left--; left == 0 {
+			f()
+		}
+	}
+	for _, m := range machines {
+		left++
+		m.led = append(m.led, one)
+	}
+	one()
+}
+
+// Lead implements replog.Machine.
+func (m *replicaMachine) Lead(term uint64) {
+	m.Partition.Lead(term)
+	m.release()
+}
+
+func (m *replicaMachine) release() {
+	waiting := m.led
+	m.led = nil
+	for _, f := range waiting {
+		f()
+	}
+}
+
+// Worked implements replog.Machine.
+func (m *replicaMachine) Worked(t replog.Task, err error) error {
+	if err != nil && !m.failed {
+		m.n.report(Event{Partition: m.id, Topic: m.r.Topic, Err: err, Text: "disk work of a partition failed and is tried again; nothing acknowledged is lost"})
+	}
+	m.failed = err != nil
+	return m.Partition.Worked(t, err)
 }
 
 // Parked implements replog.Machine.
 func (m *replicaMachine) Parked(err error) {
 	m.Partition.Parked(err)
+	m.release()
 	if m.n.Replica(m.id) == m.r { // not because it is being destroyed
 		m.n.report(Event{Partition: m.id, Topic: m.r.Topic, Err: err, Text: "partition met damage and is parked"})
 	}

@@ -116,7 +116,7 @@ func TestSettingsComeFromTheLog(t *testing.T) {
 	h.apply(1)
 	for i := range 8 {
 		if i == 4 {
-			h.p.Maintain(1, Upkeep{}) // proposes what was asked for meanwhile
+			h.p.Maintain(1, limits()) // proposes what was asked for meanwhile
 		}
 		h.produce(spec{id: -1, seq: -1, size: 200})
 		h.apply(-1)
@@ -209,6 +209,7 @@ func TestHostileEntries(t *testing.T) {
 		h := newHarness(t)
 		h.produce(spec{id: 7, n: 3})
 		h.apply(1)
+		h.lead()
 		before, at := h.p.encodeRest(), h.p.log.Mark()
 		o := &outcome{}
 		o.Append = &Append{Entry: b, Header: spec{id: 7, seq: 3}.header(t), Done: func(*Append) { o.answers++ }}

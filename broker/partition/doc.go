@@ -23,7 +23,8 @@
 //	   replica answers nothing but ErrNotLeader.
 //
 // Concurrency: one goroutine owns a Partition and calls every method but those
-// of view.go (Read, offsets, lookups, Watch), which any goroutine may call.
+// of view.go (Read, offsets, lookups, Watch), which any goroutine may call. Close
+// does not wait for reads: the last one to end gives up the log's memory.
 // Callbacks run on the owner, or for Watch on whoever makes the event; they must
 // not block.
 package partition

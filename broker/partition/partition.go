@@ -59,6 +59,7 @@ type Partition struct {
 
 	// Leader's state, lost with the leadership.
 	desired   Settings
+	asked     bool // desired is what Configure said
 	proposing bool // a settings entry is in flight
 	starting  bool // a log start entry of retention is in flight
 	rolling   bool
@@ -99,7 +100,7 @@ func Open(c Config, state []byte) (*Partition, error) {
 		return nil, fmt.Errorf("open partition %v: %w", c.ID, err)
 	}
 	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
-	p.desired = s.settings // until Configure says otherwise
+	p.desired = s.settings
 	p.epochs.Store(&s.epochs)
 	p.epoch.Store(-1)
 	return p, nil

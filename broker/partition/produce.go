@@ -154,16 +154,12 @@ func (p *Partition) refuse(a *Append, q sequence, err error) {
 
 // Refused tells the sequencer that a batch was refused before it reached
 // Produce, so that later ones of its producer do not pass it (P3). A retry of a
-// batch that is applied or in flight leaves no mark: nothing can pass it.
+// batch that is in flight leaves no mark: nothing can pass it.
 func (p *Partition) Refused(h record.Header) {
 	q := sequence{id: h.ProducerID, epoch: h.ProducerEpoch, first: h.BaseSequence, last: h.LastSequence()}
-	if q.id < 0 || p.original(q) != nil {
-		return
+	if p.original(q) == nil {
+		p.marks.add(q)
 	}
-	if v := p.producers.judge(q); v.duplicate || errors.Is(v.err, ErrFenced) {
-		return
-	}
-	p.marks.add(q)
 }
 
 // landed takes a batch out of what is in flight.

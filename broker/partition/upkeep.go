@@ -51,13 +51,13 @@ func (p *Partition) propose(flag *bool, t internalToken, kind entry.Kind, now in
 // Configure says what the topic's configuration asks for now. The leader makes
 // it so through the log. now is in ms.
 func (p *Partition) Configure(s Settings, now int64) {
-	p.desired = s
+	p.desired, p.asked = s, true
 	p.adjust(now)
 }
 
 // adjust proposes the desired settings if they are not in force.
 func (p *Partition) adjust(now int64) {
-	if p.desired != p.settings {
+	if p.asked && p.desired != p.settings {
 		p.propose(&p.proposing, tokenSettings, entry.Settings, now, nil, p.desired.appendTo(nil))
 	}
 }

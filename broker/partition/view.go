@@ -51,13 +51,18 @@ func (p *Partition) Read(from, until ident.Offset, maxBytes int, minOne bool) (s
 		return storage.Chunk{}, ErrOffsetOutOfRange
 	}
 	c, err := p.log.Read(from, until, maxBytes, minOne)
+	return c, readError(err)
+}
+
+// readError names a read's failure in this package's terms.
+func readError(err error) error {
 	switch {
 	case errors.Is(err, storage.ErrBelowStart), errors.Is(err, storage.ErrBeyondEnd):
-		return c, ErrOffsetOutOfRange
+		return ErrOffsetOutOfRange
 	case errors.Is(err, storage.ErrDamaged):
-		return c, errors.Join(ErrDamaged, err)
+		return errors.Join(ErrDamaged, err)
 	}
-	return c, err
+	return err
 }
 
 // OffsetForTimestamp returns the first record whose timestamp is at or above ts,
@@ -72,7 +77,7 @@ func (p *Partition) OffsetForTimestamp(ts int64) (o ident.Offset, at int64, epoc
 	}
 	defer p.leave()
 	o, at, found, err = p.log.OffsetForTimestamp(ts, p.log.End())
-	return o, at, p.epochs.Load().at(o), found, err
+	return o, at, p.epochs.Load().at(o), found, readError(err)
 }
 
 // MaxTimestamp returns the record with the highest timestamp (ListOffsets -3).
@@ -86,7 +91,7 @@ func (p *Partition) MaxTimestamp() (o ident.Offset, at int64, epoch ident.Epoch,
 	}
 	defer p.leave()
 	o, at, found, err = p.log.MaxTimestamp(p.log.End())
-	return o, at, p.epochs.Load().at(o), found, err
+	return o, at, p.epochs.Load().at(o), found, readError(err)
 }
 
 // enter begins a read of the log, unless the partition is closed.

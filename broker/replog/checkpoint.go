@@ -176,7 +176,11 @@ func (e *Engine) starved() bool {
 	for _, g := range e.order {
 		changed = changed || g.changed && g.parked == nil
 	}
-	return changed && e.diskFree < e.c.DiskReserve
+	wanted := e.c.DiskReserve
+	if len(e.stalled) > 0 {
+		wanted += int64(len(e.stalled[0].p.data))
+	}
+	return changed && e.diskFree < wanted
 }
 
 // remove forgets a group that was destroyed, or parked before its files were

@@ -246,7 +246,8 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 	case !e.wal.Fits(p.cost):
 		return wal.ErrTooLarge
 	case !system && (len(e.stalled) > 0 || !e.room(p, false)):
-		if e.stalledBytes+int64(len(data)) > e.c.WaitBytesMax {
+		// One may always wait, whatever its size: it is what asks for space.
+		if len(e.stalled) > 0 && e.stalledBytes+int64(len(data)) > e.c.WaitBytesMax {
 			return ErrBusy
 		}
 		e.stalled = append(e.stalled, stalled{group: id, p: p, until: e.now.Add(e.c.WaitMax)})

@@ -209,8 +209,12 @@ func (t *removeTask) Class() Class { return ClassPrepare }
 
 // walTasks returns what the write-ahead log has to do.
 func (e *Engine) walTasks(tasks []Task) []Task {
-	if !e.prepareOff {
+	// A new file must not take the space that segments need: what is applied
+	// could then not be written, so no checkpoint would ever free anything.
+	spare := e.diskFree-e.c.WAL.FileBytes >= e.c.DiskReserve/2
+	if !e.prepareOff && (spare || e.wal.Short()) {
 		if p := e.wal.Prepare(); p != nil {
+			e.diskFree -= e.c.WAL.FileBytes
 			tasks = append(tasks, &prepareTask{p: p})
 		}
 	}

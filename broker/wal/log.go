@@ -119,6 +119,10 @@ func (l *Log) Err() error { return l.failed }
 // file may waste because a record does not fit there.
 func (l *Log) free() int64 { return l.freeFor(l.biggest) }
 
+// Short reports whether the system's records may soon need a new file: what is
+// left without one is less than what is kept for them.
+func (l *Log) Short() bool { return l.next == nil && l.free() < l.keep }
+
 // freeFor is free if the largest record has that cost. What the end of the
 // current file may waste is never more than what is left of it.
 func (l *Log) freeFor(biggest int64) int64 {

@@ -29,11 +29,11 @@ type disk struct {
 	fs   *vfs.Faulty
 	lost bool // power is lost, and the broker has not noticed
 
+	cutSync   bool   // power is lost before the next sync of the write-ahead log
 	cut       int    // power is lost before that many operations from now; 0: not
 	failSync  int    // that many syncs from now one fails; 0: none
 	failUnder string // of files below this directory
 	flips     []flip
-	unsure    bool // a flip may have been read and copied
 }
 
 func newDisk(s *run, capacity int64) *disk {
@@ -44,7 +44,7 @@ func newDisk(s *run, capacity int64) *disk {
 
 func (d *disk) use(mem *vfs.Mem) {
 	d.mem, d.fs = mem, vfs.NewFaulty(mem, d.inject)
-	d.lost, d.cut, d.failSync = false, 0, 0
+	d.lost, d.cut, d.cutSync, d.failSync = false, 0, false, 0
 }
 
 // inject is asked before each operation of the broker.
@@ -65,6 +65,10 @@ func (d *disk) inject(op vfs.Op) error {
 	}
 	switch op.Kind {
 	case vfs.OpSync:
+		if d.cutSync && strings.HasPrefix(op.Name, "wal") {
+			d.lost = true
+			return errPower
+		}
 		if d.failSync > 0 && strings.HasPrefix(op.Name, d.failUnder) {
 			if d.failSync--; d.failSync == 0 {
 				d.s.stats.SyncErrors++

@@ -36,7 +36,11 @@ func (s *run) fault() {
 	case kind == 2 && s.plan.kill:
 		s.down(false)
 	case kind <= 4 && s.plan.cut:
-		s.disk.cut = 1 + r.IntN(pick(r, 4, 20, 200))
+		if r.IntN(2) == 0 {
+			s.disk.cutSync = true
+		} else {
+			s.disk.cut = 1 + r.IntN(pick(r, 4, 20, 200))
+		}
 	case kind == 5 && s.plan.syncError:
 		s.disk.failSync, s.disk.failUnder = 1+r.IntN(4), pick(r, "wal", "partitions", "")
 	case kind == 6 && s.plan.clean:

@@ -13,7 +13,7 @@ const recovery = 30 * time.Second
 // works, and what was promised is there, also after another loss of power.
 func (s *run) finish() {
 	s.ending, s.stopping = true, false
-	s.disk.cut, s.disk.failSync, s.disk.flips = 0, 0, nil
+	s.disk.cut, s.disk.cutSync, s.disk.failSync, s.disk.flips = 0, false, 0, nil
 	s.log("end: no more faults")
 	if s.broker != nil {
 		s.down(s.rng.fault.IntN(2) == 0) // a partition may not have been opened

@@ -105,7 +105,7 @@ func draw(seed uint64) *plan {
 	if r.IntN(4) == 0 {
 		p.full = true
 		p.file, p.walMax, p.maintain = 64*kib, 256*kib, pick(r, 5*time.Second, 15*time.Second)
-		p.diskReserve = pick(r, int64(0), 64*kib, 192*kib)
+		p.diskReserve = pick(r, int64(128*kib), 192*kib, 256*kib)
 		p.valueMax, p.batches, p.topics = 6000, p.batches+60, 1+r.IntN(2)
 		p.flipSegment = false
 	}

@@ -283,6 +283,15 @@ func (s *run) produce(b *batch, from *producer) {
 	if from != nil {
 		from.requests = append(from.requests, q)
 	}
+	if from != nil && s.rng.client.IntN(150) == 0 {
+		s.log("batch %d is refused before the partition sees it", b.id)
+		p.Refused(b.header)
+		br.asked--
+		b.refused++
+		q.done, q.err = true, partition.ErrQueueFull
+		from.deliver()
+		return
+	}
 	answered := false
 	p.Produce(&partition.Append{Entry: partition.NewEntry(b.bytes, s.now.UnixMilli(), 0, nil), Header: b.header, Done: func(a *partition.Append) {
 		if answered {

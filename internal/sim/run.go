@@ -51,10 +51,11 @@ type run struct {
 	broker    *broker // nil: down
 	model     *model
 	producers []*producer
-	ending    bool // no more faults, no new load
-	retention bool // Plan gives topics the retention of their configuration
-	stopping  bool // for a clean shutdown
-	polled    bool // the event was a poll, after which there is nothing to be done
+	ending    bool       // no more faults, no new load
+	retention bool       // Plan gives topics the retention of their configuration
+	stopping  bool       // for a clean shutdown
+	broken    *Violation // also if the engine caught the panic, as it does with an apply
+	polled    bool       // the event was a poll, after which there is nothing to be done
 }
 
 // begin is when virtual time begins.
@@ -69,8 +70,8 @@ func Run(seed uint64, out io.Writer) (res Result) {
 	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
 	defer func() {
 		if p := recover(); p != nil {
-			v, ok := p.(*Violation)
-			if !ok {
+			v := s.broken
+			if v == nil {
 				v = &Violation{Checker: "panic", Text: fmt.Sprintf("%v\n%s", p, debug.Stack())}
 			}
 			res.Violation = v
@@ -86,9 +87,11 @@ func (s *run) log(format string, args ...any) { s.trace.line(s.now, format, args
 
 // fail ends the run.
 func (s *run) fail(checker, format string, args ...any) {
-	v := &Violation{Checker: checker, Text: fmt.Sprintf(format, args...)}
-	s.log("VIOLATION %v", v)
-	panic(v)
+	if s.broken == nil {
+		s.broken = &Violation{Checker: checker, Text: fmt.Sprintf(format, args...)}
+		s.log("VIOLATION %v", s.broken)
+	}
+	panic(s.broken)
 }
 
 // after calls do later.
@@ -100,6 +103,9 @@ func (s *run) step() {
 	s.now = e.at
 	s.polled = false
 	e.do()
+	if s.broken != nil {
+		panic(s.broken)
+	}
 	s.settle()
 }
 
