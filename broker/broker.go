@@ -37,13 +37,14 @@ type Broker struct {
 	identity identity
 	lock     io.Closer
 
-	node    *node.Node
-	owner   *owner
-	workers *workers
-	alarms  *alarms
-	server  *wire.Server
-	topics  topicCache
-	ids     producerIDs
+	node     *node.Node
+	owner    *owner
+	workers  *workers
+	alarms   *alarms
+	handlers *kafka.Handlers
+	server   *wire.Server
+	topics   topicCache
+	ids      producerIDs
 
 	listeners  []net.Listener // in the order of Settings.Listeners
 	http       *httpServer
@@ -135,7 +136,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.workers = newWorkers(max(4, 2*runtime.GOMAXPROCS(0)))
 	b.alarms = newAlarms()
 	b.owner = newOwner(b.node, b.nodeConfig().Engine.TasksMax, b.c.Now)
-	b.server = wire.NewServer(b.wireSettings(), kafka.New(backend{b}, b.c.Log), b.c.Log)
+	b.handlers = kafka.New(backend{b}, b.c.Log)
+	b.server = wire.NewServer(b.wireSettings(), b.handlers, b.c.Log)
 
 	stop, failed := make(chan struct{}), make(chan error, 1)
 	go func() { failed <- b.owner.run(stop) }()
@@ -185,6 +187,7 @@ func (b *Broker) drain() {
 	b.c.Log.Info("shutting down", "drain_seconds_max", drainMax.Seconds())
 	ctx, cancel := context.WithTimeout(context.Background(), drainMax)
 	defer cancel()
+	b.handlers.Drain()
 	if err := b.server.Shutdown(ctx); err != nil {
 		b.c.Log.Warn("connections were cut before their requests were answered", "error", err)
 	}

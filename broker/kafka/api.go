@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -11,18 +12,48 @@ import (
 
 // Handlers serve every API key.
 type Handlers struct {
-	b    Backend
-	log  *slog.Logger
-	byID map[int16]*api
+	b   Backend
+	log *slog.Logger
+
+	mu      sync.Mutex
+	fetches map[*fetchCall]struct{} // that wait
+	ended   bool                    // Drain was called
 }
 
 // New returns the handlers of a broker.
 func New(b Backend, log *slog.Logger) *Handlers {
-	h := &Handlers{b: b, log: log, byID: map[int16]*api{}}
-	for _, a := range apis() {
-		h.byID[a.key] = &a
+	return &Handlers{b: b, log: log, fetches: map[*fetchCall]struct{}{}}
+}
+
+// Drain ends the waits of all fetches, now and from now on, so that a shutdown
+// need not wait for them.
+func (h *Handlers) Drain() {
+	h.mu.Lock()
+	h.ended = true
+	waiting := make([]*fetchCall, 0, len(h.fetches))
+	for f := range h.fetches {
+		waiting = append(waiting, f)
 	}
-	return h
+	h.mu.Unlock()
+	for _, f := range waiting {
+		f.expire()
+	}
+}
+
+// waits notes that a fetch waits, and reports whether it may.
+func (h *Handlers) waits(f *fetchCall) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ended {
+		h.fetches[f] = struct{}{}
+	}
+	return !h.ended
+}
+
+func (h *Handlers) waited(f *fetchCall) {
+	h.mu.Lock()
+	delete(h.fetches, f)
+	h.mu.Unlock()
 }
 
 // api is one row of the table.
@@ -69,8 +100,8 @@ func (c *Call) Respond(r kmsg.Response) {
 
 // Serve implements wire.Handler.
 func (h *Handlers) Serve(r *wire.Request) {
-	a := h.byID[r.Key]
-	if a == nil || !r.Unsupported && (r.Version < a.min || r.Version > a.max) {
+	a, ok := table[r.Key]
+	if !ok || !r.Unsupported && (r.Version < a.min || r.Version > a.max) {
 		r.Fail(fmt.Errorf("kafka: API key %d version %d is not served", r.Key, r.Version))
 		return
 	}
@@ -81,17 +112,24 @@ func (h *Handlers) Serve(r *wire.Request) {
 // What a request decodes to may be much larger than its frame, so all but
 // Produce, which is read in place, are charged for it (K3).
 func Known(key, version int16) wire.Limits {
-	for _, a := range apis() {
-		if a.key != key || version < a.min || version > a.max {
-			continue
-		}
-		l := wire.Limits{Known: true, MemoryFactor: decodeFactor}
-		if key == produceKey {
-			l.MemoryFactor = 1
-		}
-		return l
+	a, ok := table[key]
+	if !ok || version < a.min || version > a.max {
+		return wire.Limits{}
 	}
-	return wire.Limits{}
+	l := wire.Limits{Known: true, MemoryFactor: decodeFactor}
+	if key == produceKey {
+		l.MemoryFactor = 1
+	}
+	return l
+}
+
+// table is apis by key. It is filled by init because handlers refer to it.
+var table = map[int16]api{}
+
+func init() {
+	for _, a := range apis() {
+		table[a.key] = a
+	}
 }
 
 // decodeFactor is how much larger than its bytes a decoded request may be: the

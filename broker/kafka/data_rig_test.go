@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,7 +48,9 @@ type dataRig struct {
 	timers chan rigTimer
 	// instant lets every deadline pass at once.
 	instant bool
-	log     *rigLog
+	// starting lets the broker not serve yet.
+	starting atomic.Bool
+	log      *rigLog
 
 	mu     sync.Mutex // owns the node
 	n      *node.Node
@@ -149,7 +152,7 @@ func (r *dataRig) createTopic(name string, partitions int32, settings ...string)
 	return cmd.TopicID
 }
 
-func (r *dataRig) Ready() bool            { return r.n.Ready() }
+func (r *dataRig) Ready() bool            { return r.n.Ready() && !r.starting.Load() }
 func (r *dataRig) Image() *metadata.Image { return r.n.Image() }
 func (r *dataRig) NodeID() ident.NodeID   { return 1 }
 func (r *dataRig) Config() *config.Broker { return r.cfg }

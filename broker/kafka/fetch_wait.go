@@ -88,6 +88,9 @@ func (f *fetchCall) look(over bool) (answered bool) {
 		if f.answer(over, over) {
 			return true
 		}
+		if !f.h.waits(f) {
+			return f.answer(true, true)
+		}
 		f.waiting = true
 		f.stopTimer = f.h.b.After(f.wait, f.expire)
 		f.stopClose = f.c.Conn.OnClose(f.leave)
@@ -128,6 +131,7 @@ func (f *fetchCall) finish() {
 	if !f.waiting {
 		return
 	}
+	f.h.waited(f)
 	f.stopTimer()
 	f.stopClose()
 	for i := range f.parts {

@@ -351,3 +351,34 @@ func TestFindCoordinator(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsServedBeforeTheBrokerIs: every answer makes clients try again
+// (K4).
+func TestNothingIsServedBeforeTheBrokerIs(t *testing.T) {
+	r := newDataRig(t)
+	id := r.createTopic("events", 1)
+	r.starting.Store(true)
+	c := r.dial()
+	batch := rigBatch(t, rigParams(), "a")
+	if out := produced(call[*kmsg.ProduceResponse](c, 9, rigProduce("events", id, 0, batch))); out.ErrorCode != kerr.NotLeaderForPartition.Code {
+		t.Errorf("Produce: %+v", out)
+	}
+	if out := fetchedOf(call[*kmsg.FetchResponse](c, 13, rigFetch("events", id, 0, 0))); out.ErrorCode != kerr.NotLeaderForPartition.Code {
+		t.Errorf("Fetch: %+v", out)
+	}
+	if resp := call[*kmsg.InitProducerIDResponse](c, 4, kmsg.NewPtrInitProducerIDRequest()); resp.ErrorCode != kerr.CoordinatorLoadInProgress.Code {
+		t.Errorf("InitProducerId: %+v", resp)
+	}
+	q := metadataRequest("unknown")
+	q.AllowAutoTopicCreation = true
+	if resp := call[*kmsg.MetadataResponse](c, 9, q); resp.Topics[0].ErrorCode != kerr.LeaderNotAvailable.Code || r.Image().TopicCount() != 1 {
+		t.Errorf("Metadata: %+v", resp.Topics)
+	}
+	if resp := call[*kmsg.ApiVersionsResponse](c, 2, kmsg.NewPtrApiVersionsRequest()); resp.ErrorCode != 0 {
+		t.Errorf("ApiVersions: %+v", resp)
+	}
+	r.starting.Store(false)
+	if out := produced(call[*kmsg.ProduceResponse](c, 9, rigProduce("events", id, 0, batch))); out.ErrorCode != 0 || out.BaseOffset != 0 {
+		t.Errorf("Produce, later: %+v", out)
+	}
+}

@@ -176,6 +176,7 @@ func (e *Engine) Destroy(id ident.GroupID) {
 		rec.Replica = g.replica
 		e.unstall(id)
 		if g.parked == nil {
+			g.dropAll(ErrUnknownGroup)
 			g.park(ErrUnknownGroup)
 		}
 		g.gone = true

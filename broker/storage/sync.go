@@ -208,7 +208,7 @@ func (s *Sync) openIndex(p *syncPart) (vfs.File, error) {
 func (s *Sync) Flush() error {
 	for i := range s.parts {
 		if err := s.flushPart(&s.parts[i]); err != nil {
-			return fmt.Errorf("sync segment %s: %w: %w", s.parts[i].g.data, ErrSyncFailed, err)
+			return fmt.Errorf("sync segment %s: %w", s.parts[i].g.data, err)
 		}
 	}
 	if s.dir {
@@ -223,12 +223,12 @@ func (s *Sync) flushPart(p *syncPart) error {
 	if p.data {
 		h, err := s.l.cache.acquire(s.l.fs, p.g)
 		if err != nil {
-			return err
+			return err // nothing was synced, so nothing failed to be
 		}
 		err = h.Sync()
 		s.l.cache.release(h)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrSyncFailed, err)
 		}
 	}
 	if len(p.index) == 0 {
@@ -238,7 +238,10 @@ func (s *Sync) flushPart(p *syncPart) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err := f.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", ErrSyncFailed, err), f.Close())
+	}
+	return f.Close()
 }
 
 // SyncDone ends a Sync with what Do returned. After an ErrSyncFailed no Position

@@ -43,21 +43,25 @@ func (s *run) missing(p *part) {
 
 // mayStartAt: L1. The log start moves from one offset to another: every
 // acknowledged batch between was given up by DeleteRecords, or by a retention
-// that the topic had at some time.
+// that the topic had at some time. Segments went by size as long as what was
+// left had retention.bytes, and those behind them by age.
 func (s *run) mayStartAt(p *part, from, to ident.Offset) {
-	from = max(from, p.deleteUpTo)
 	t := p.topic
-	if t.retentionBytes >= 0 && from < to {
-		// What is left must be as large as retention.bytes, whatever it is.
-		if at := s.broker.partition(p.id); at != nil && at.Size() >= t.retentionBytes {
+	bases := p.ackedIn(max(from, p.deleteUpTo), to)
+	left := int64(0)
+	if at := s.broker.partition(p.id); at != nil {
+		left = at.Size()
+	}
+	for i := len(bases) - 1; i >= 0; i-- {
+		b := p.acked[bases[i]]
+		if t.retentionBytes >= 0 && left >= t.retentionBytes {
 			return
 		}
-	}
-	for _, base := range p.ackedIn(from, to) {
-		b := p.acked[base]
-		if t.retentionMs < 0 || s.now.UnixMilli()-b.header.MaxTimestamp <= t.retentionMs {
-			s.fail("L1", "%s: the log starts at %d now, and batch %d at %d was neither deleted nor expired (age %d ms, retention %d ms, %d bytes)",
-				p.name, to, b.id, base, s.now.UnixMilli()-b.header.MaxTimestamp, t.retentionMs, t.retentionBytes)
+		age := s.now.UnixMilli() - b.header.MaxTimestamp
+		if t.retentionMs < 0 || age <= t.retentionMs {
+			s.fail("L1", "%s: the log starts at %d now, and batch %d at %d was neither deleted nor expired (age %d ms, retention %d ms; %d bytes were left, retention %d)",
+				p.name, to, b.id, bases[i], age, t.retentionMs, left, t.retentionBytes)
 		}
+		left += int64(len(b.bytes))
 	}
 }

@@ -105,7 +105,9 @@ func draw(seed uint64) *plan {
 	if r.IntN(4) == 0 {
 		p.full = true
 		p.file, p.walMax, p.maintain = 64*kib, 256*kib, pick(r, 5*time.Second, 15*time.Second)
-		p.diskReserve = pick(r, int64(128*kib), 192*kib, 256*kib)
+		// Segments of two pages take up to half as much again for their last
+		// page and their index, which the reserve is for.
+		p.diskReserve = pick(r, int64(256*kib), 384*kib, 512*kib)
 		p.valueMax, p.batches, p.topics = 6000, p.batches+60, 1+r.IntN(2)
 		p.flipSegment = false
 	}
