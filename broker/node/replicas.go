@@ -69,11 +69,13 @@ func (n *Node) topic(id ident.TopicID) (*metadata.Topic, bool) {
 }
 
 // act does what a metadata command asks of this broker. It returns the replica
-// that was started, if any.
+// that was started if it will lead without anybody else.
 func (n *Node) act(d metadata.Delta) *replicaMachine {
 	switch d := d.(type) {
 	case metadata.PartitionAdded:
-		return n.start(d.Partition, d.Topic, d.Info)
+		if m := n.start(d.Partition, d.Topic, d.Info); len(d.Info.Replicas) == 1 {
+			return m
+		}
 	case metadata.TopicDeleted:
 		for i, info := range d.Topic.Partitions {
 			n.destroy(ident.Partition{Topic: d.Topic.ID, Index: int32(i)}, info)
