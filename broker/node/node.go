@@ -194,7 +194,9 @@ func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
 		err = ErrNotReady
 	}
 	if err == nil && !n.engine.RoomFor(replicasOf(c)) {
-		err = replog.ErrNoSpace
+		if err = n.Image().Check(c); err == nil { // what it could never be is the better answer
+			err = replog.ErrNoSpace
+		}
 	}
 	if err == nil {
 		data := entry.Build(entry.Command, n.now.UnixMilli(), nil, payload)
