@@ -17,6 +17,10 @@ const (
 	Roll           Kind = 3  // the active segment is closed
 	Settings       Kind = 4  // settings that change what apply does
 	ProducerExpiry Kind = 5  // producers that were silent for long are forgotten
+	Chained        Kind = 6  // one record batch after the topic's chain, with what the chain emitted
+	Emitted        Kind = 7  // one record batch that another partition's outbox delivers
+	OutboxTrim     Kind = 8  // emissions were delivered
+	ForgetOrigin   Kind = 9  // a topic whose outboxes delivered here was deleted
 	Command        Kind = 32 // one command for the cluster metadata
 )
 
@@ -33,6 +37,14 @@ func (k Kind) String() string {
 		return "settings"
 	case ProducerExpiry:
 		return "producer expiry"
+	case Chained:
+		return "chained batch"
+	case Emitted:
+		return "emitted batch"
+	case OutboxTrim:
+		return "outbox trim"
+	case ForgetOrigin:
+		return "forget origin"
 	case Command:
 		return "command"
 	}

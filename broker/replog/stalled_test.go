@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/internal/ident"
-	"github.com/varvelog/varve/internal/vfs"
 )
 
 // When a proposal waited too long, what waits behind it in its group goes with
@@ -54,21 +53,23 @@ func TestOneProposalMayAlwaysWait(t *testing.T) {
 // A new file of the write-ahead log leaves the reserve to the segments, which
 // could not be written without it.
 func TestNewFileLeavesSpaceForSegments(t *testing.T) {
-	d := quiet(t)
-	d.mem = vfs.NewMem(vfs.MemOptions{Capacity: 64*kib + 512*kib + 60*kib})
-	d.fs = d.mem
-	d.boot(t, d.config())
-	d.must(t, 1)
-	d.work()
-	for range 100 {
-		if _, err := d.offer(1, 1000); err != nil {
-			break
+	d, _, ballast := full(t)
+	ballast(true)
+	d.tick()
+	before, _ := d.mem.Free()
+	for range 12 { // into the second file, most of which is left
+		k, data := d.o.data(6000, false)
+		d.o.open[k] = true
+		if err := d.e.Propose(1, data, token{k, false}, true); err != nil {
+			t.Fatal(err)
 		}
 		d.work()
-		d.tick()
 	}
-	if free, _ := d.mem.Free(); free < d.config().DiskReserve/2 {
-		t.Fatalf("%d bytes left", free)
+	if after, _ := d.mem.Free(); before-after >= d.config().WAL.FileBytes {
+		t.Fatalf("of %d bytes %d are left, and the reserve is %d", before, after, d.config().DiskReserve)
+	}
+	if len(d.o.open) != 0 {
+		t.Fatal("a system's proposal was not applied")
 	}
 	d.check(t)
 }

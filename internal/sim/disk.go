@@ -124,7 +124,7 @@ func (d *disk) killed() {
 	d.s.stats.Kills++
 }
 
-// dirs lists the names in a directory, none if there is no such directory.
+// list lists the names in a directory, none if there is no such directory.
 func (d *disk) list(dir string) []vfs.Entry {
 	entries, err := d.mem.List(dir)
 	if err != nil {

@@ -52,7 +52,6 @@ type run struct {
 	model     *model
 	producers []*producer
 	ending    bool       // no more faults, no new load
-	retention bool       // Plan gives topics the retention of their configuration
 	stopping  bool       // for a clean shutdown
 	broken    *Violation // also if the engine caught the panic, as it does with an apply
 	polled    bool       // the event was a poll, after which there is nothing to be done
@@ -63,7 +62,7 @@ var begin = time.UnixMilli(1_700_000_000_000)
 
 // Run runs one seed. Each line of the trace goes to out if it is not nil.
 func Run(seed uint64, out io.Writer) (res Result) {
-	s := &run{seed: seed, plan: draw(seed), now: begin, retention: true}
+	s := &run{seed: seed, plan: draw(seed), now: begin}
 	s.trace.out, s.trace.start = out, begin
 	s.rng.delay, s.rng.client, s.rng.admin = stream(seed, streamDelay), stream(seed, streamClient), stream(seed, streamAdmin)
 	s.rng.reader, s.rng.fault = stream(seed, streamReader), stream(seed, streamFault)

@@ -26,14 +26,14 @@ const CapabilityLog Capability = "log"
 
 // Manifest is what a module says about itself. It is read-only once parsed.
 type Manifest struct {
-	Name        string
-	Version     string
-	Hooks       []Hook
-	Parts       Parts
-	Tombstones  bool
-	Parameters  json.RawMessage // a JSON Schema object, or nil
+	Name         string
+	Version      string
+	Hooks        []Hook
+	Parts        Parts
+	Tombstones   bool
+	Parameters   json.RawMessage // a JSON Schema object, or nil
 	Capabilities []Capability
-	Description string
+	Description  string
 }
 
 // SkipsTombstones says whether records with a null value are kept from the

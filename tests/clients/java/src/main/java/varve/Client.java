@@ -1,0 +1,2 @@
+package varve;
+public final class Client { public static void main(String[] a) {} }
