@@ -17,6 +17,7 @@ package kafka
 //   - Transactions are refused with INVALID_REQUEST, which clients do not retry.
 
 import (
+	"bytes"
 	"fmt"
 	"sync/atomic"
 
@@ -212,11 +213,16 @@ func (p *produceCall) prepare(t *produceTopic, part *producePart, records []byte
 		latest := info.MaxTimestamp
 		patch = func(b []byte) { _ = record.SetTimestamps(b, record.CreateTime, latest) }
 	}
-	return &partition.Append{
-		Entry:  partition.NewEntry(records, p.now, t.t.ChainGeneration, patch),
-		Header: info.Header,
-		Done:   p.done,
-	}, nil
+	a := &partition.Append{Header: info.Header, Time: p.now, Generation: t.t.ChainGeneration, Done: p.done}
+	if len(t.t.Chain()) == 0 {
+		a.Entry = partition.NewEntry(records, p.now, a.Generation, patch)
+		return a, nil
+	}
+	a.Batch = bytes.Clone(records) // out of the frame, for the chain
+	if patch != nil {
+		patch(a.Batch)
+	}
+	return a, nil
 }
 
 // limits are what a topic's settings ask of a batch.

@@ -31,6 +31,8 @@ var errorTable = []errorRow{
 	{partition.ErrQueueFull, kerr.NotEnoughReplicas},
 	{partition.ErrNoSpace, kerr.NotEnoughReplicas},
 	{partition.ErrStaleChain, kerr.NotEnoughReplicas},
+	{partition.ErrChainLoading, kerr.NotEnoughReplicas},
+	{partition.ErrOutboxFull, kerr.NotEnoughReplicas},
 	{partition.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
 	{partition.ErrFenced, kerr.InvalidProducerEpoch},
 	{partition.ErrOutOfOrder, kerr.OutOfOrderSequenceNumber},

@@ -29,6 +29,7 @@ var domainErrors = map[string]error{
 	"partition.ErrNotLeader": partition.ErrNotLeader, "partition.ErrDamaged": partition.ErrDamaged,
 	"partition.ErrQueueFull": partition.ErrQueueFull, "partition.ErrNoSpace": partition.ErrNoSpace,
 	"partition.ErrOffsetOutOfRange": partition.ErrOffsetOutOfRange, "partition.ErrStaleChain": partition.ErrStaleChain,
+	"partition.ErrChainLoading": partition.ErrChainLoading, "partition.ErrOutboxFull": partition.ErrOutboxFull,
 	"partition.ErrFenced": partition.ErrFenced, "partition.ErrOutOfOrder": partition.ErrOutOfOrder,
 
 	"node.ErrNotReady": node.ErrNotReady,

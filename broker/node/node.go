@@ -41,6 +41,17 @@ type Config struct {
 	Plan func(*metadata.Topic) TopicPlan
 	// MaintainEvery is how often retention, rolls and expiry are looked at.
 	MaintainEvery time.Duration
+	// LoadChain compiles a topic's chain of plugins, elsewhere, and then calls
+	// done on the owner. nil: topics with a chain refuse to be written to.
+	LoadChain func(t *metadata.Topic, done func(partition.Chain, error))
+	// RunChain performs a chain on a batch.
+	RunChain partition.Runner
+	// Letters makes records of what chains emit.
+	Letters Letters
+	// OutboxBytesMax bounds each partition's outbox.
+	OutboxBytesMax int64
+	// Entropy gives random numbers: seeds of batches, ids of topics.
+	Entropy func() uint64
 	// Report is told of what an operator must know; nil tells nobody.
 	Report func(Event)
 }
@@ -48,7 +59,7 @@ type Config struct {
 // DefaultConfig returns the settings of DESIGN D2; the caller sets ID,
 // ClusterID, Plan and the entropy and directory id of the write-ahead log.
 func DefaultConfig(fs vfs.FS) Config {
-	return Config{Engine: replog.DefaultConfig(fs), QueueBytesMax: 8 << 20, MaintainEvery: 5 * time.Minute}
+	return Config{Engine: replog.DefaultConfig(fs), QueueBytesMax: 8 << 20, OutboxBytesMax: 4 << 20, MaintainEvery: 5 * time.Minute}
 }
 
 // Event is something that an operator must know.
@@ -72,6 +83,9 @@ type Node struct {
 
 	mu         sync.RWMutex
 	partitions map[ident.Partition]*Replica
+
+	chains   map[ident.TopicID]*loadedChain
+	outboxes map[ident.Partition]*delivery // that hold something
 }
 
 // Replica is a partition of which this broker holds a replica.
@@ -84,7 +98,8 @@ type Replica struct {
 
 // Open recovers the broker's state. Nothing runs before the first Poll.
 func Open(c Config, now time.Time) (*Node, *wal.Recovered, error) {
-	n := &Node{c: c, now: now, maintained: now, cache: storage.NewCache(c.Cache), partitions: map[ident.Partition]*Replica{}}
+	n := &Node{c: c, now: now, maintained: now, cache: storage.NewCache(c.Cache), partitions: map[ident.Partition]*Replica{},
+		chains: map[ident.TopicID]*loadedChain{}, outboxes: map[ident.Partition]*delivery{}}
 	if err := c.Engine.FS.MkdirAll(partitionsDir); err != nil {
 		return nil, nil, fmt.Errorf("open the data directory: %w", err)
 	}
@@ -150,6 +165,8 @@ func (n *Node) Done(now time.Time, t replog.Task) {
 func (n *Node) Tick(now time.Time) {
 	n.now = now
 	n.engine.Tick(now)
+	n.reloadChains()
+	n.emitAll()
 	if now.Sub(n.maintained) >= n.c.MaintainEvery {
 		n.maintained = now
 		n.Maintain(now)

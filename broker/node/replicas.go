@@ -39,6 +39,7 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		p, err := partition.Open(partition.Config{
 			ID: id, FS: n.c.Engine.FS, Dir: dir, Cache: n.cache,
 			Log: groupProposer{n, info.Group}, QueueBytesMax: n.c.QueueBytesMax,
+			OutboxBytesMax: n.c.OutboxBytesMax, Run: n.c.RunChain, Entropy: n.c.Entropy,
 		}, state)
 		if err != nil {
 			return nil, err
@@ -51,12 +52,14 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		machine = nil
 		r.Partition, r.Err = nil, fmt.Errorf("%w: %w", partition.ErrDamaged, err)
 		n.report(Event{Partition: id, Topic: topic, Err: err, Text: "partition cannot be opened; its requests are answered with a storage error"})
-	} else if t, ok := n.topic(id.Topic); ok {
-		r.Partition.Configure(n.c.Plan(t).Settings, n.now.UnixMilli())
 	}
 	n.mu.Lock()
 	n.partitions[id] = r
 	n.mu.Unlock()
+	if t, ok := n.topic(id.Topic); ok && r.Partition != nil {
+		r.Partition.Configure(n.c.Plan(t).Settings, n.now.UnixMilli())
+		n.joinChain(t, r.Partition)
+	}
 	return machine
 }
 
@@ -76,7 +79,11 @@ func (n *Node) act(d metadata.Delta) *replicaMachine {
 		if m := n.start(d.Partition, d.Topic, d.Info); len(d.Info.Replicas) == 1 {
 			return m
 		}
+	case metadata.ChainChanged:
+		n.chain(d.Topic)
 	case metadata.TopicDeleted:
+		delete(n.chains, d.Topic.ID)
+		n.forgetOrigin(d.Topic)
 		for i, info := range d.Topic.Partitions {
 			n.destroy(ident.Partition{Topic: d.Topic.ID, Index: int32(i)}, info)
 		}
@@ -111,6 +118,7 @@ func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo) {
 	n.mu.Lock()
 	delete(n.partitions, id)
 	n.mu.Unlock()
+	delete(n.outboxes, id)
 	n.meta.doom(replicaDir(id, rep.ID))
 	if r == nil || r.Partition == nil {
 		n.engine.Destroy(info.Group)
@@ -151,6 +159,19 @@ func whenLed(machines []*replicaMachine, f func()) {
 func (m *replicaMachine) Lead(term uint64) {
 	m.Partition.Lead(term)
 	m.release()
+	m.n.emit(m.id, m.r)
+	m.n.emitAll() // this one may be what others wait for
+}
+
+// Apply implements replog.Machine.
+func (m *replicaMachine) Apply(e replog.Entry) error {
+	if err := m.Partition.Apply(e); err != nil {
+		return err
+	}
+	if _, bytes := m.Partition.OutboxDepth(); bytes > 0 || m.n.outboxes[m.id] != nil {
+		m.n.emit(m.id, m.r)
+	}
+	return nil
 }
 
 func (m *replicaMachine) release() {

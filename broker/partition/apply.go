@@ -31,6 +31,19 @@ func (p *Partition) Apply(e replog.Entry) error {
 	case entry.Batch:
 		a, _ := e.Token.(*Append)
 		return p.applyBatch(e, d, a)
+	case entry.Chained:
+		a, _ := e.Token.(*Append)
+		return p.applyChained(e, d, a)
+	case entry.Emitted:
+		return p.applyEmitted(e, d)
+	case entry.OutboxTrim:
+		if err := p.applyTrim(d); err != nil {
+			return err
+		}
+	case entry.ForgetOrigin:
+		if err := p.applyForget(d); err != nil {
+			return err
+		}
 	case entry.LogStart:
 		return p.applyStart(d, e.Token)
 	case entry.Roll:
@@ -74,20 +87,67 @@ func (p *Partition) applyBatch(e replog.Entry, d entry.Entry, a *Append) error {
 		return nil
 	}
 	base := p.log.End()
-	last := base + ident.Offset(h.LastOffsetDelta)
-	epoch := ident.Epoch(e.Term)
+	if err := p.appendBatch(base, ident.Epoch(e.Term), h, d.Payload); err != nil {
+		return err
+	}
+	p.generation = generation
+	p.producers.add(q, base, p.log.End()-1, d.Time)
+	p.answer(a, base, false, nil)
+	p.wake()
+	return nil
+}
+
+// appendBatch puts a batch into the log.
+func (p *Partition) appendBatch(base ident.Offset, epoch ident.Epoch, h record.Header, batch []byte) error {
 	// The epoch is known before the batch can be read, so that no reader sees
 	// the epoch before it end behind its last batch.
 	known := p.epochs.Load()
 	if es := known.note(epoch, base); len(es) != len(*known) {
 		p.epochs.Store(&es)
 	}
-	if err := p.log.Append(base, last, epoch, h.MaxTimestamp, d.Payload); err != nil {
+	if err := p.log.Append(base, base+ident.Offset(h.LastOffsetDelta), epoch, h.MaxTimestamp, batch); err != nil {
 		p.epochs.Store(known)
 		return err
 	}
-	p.generation = generation
-	p.producers.add(q, base, last, d.Time)
+	return nil
+}
+
+// applyChained gives a batch that passed a chain its offsets. They are spent for
+// every record of the client's batch, kept or not (D5a), and what the chain
+// emitted goes to the outbox with it: both or neither.
+func (p *Partition) applyChained(e replog.Entry, d entry.Entry, a *Append) error {
+	c, err := decodeChained(d)
+	if err != nil {
+		return err
+	}
+	var h record.Header
+	if len(c.stored) > 0 {
+		if h, err = record.ParseHeader(c.stored); err != nil {
+			return err
+		}
+		if h.LastOffsetDelta > c.span || h.Size() != len(c.stored) {
+			return fmt.Errorf("%w: a stored batch of %d offsets in a span of %d", errState, h.LastOffsetDelta, c.span)
+		}
+	}
+	v := p.producers.judge(c.sequence)
+	if c.generation < p.generation {
+		v = verdict{err: ErrStaleChain}
+	}
+	if v.err != nil || v.duplicate {
+		p.answer(a, v.batch.base, v.duplicate, v.err)
+		return nil
+	}
+	base := p.log.End()
+	if len(c.stored) > 0 {
+		if err := p.appendBatch(base, ident.Epoch(e.Term), h, c.stored); err != nil {
+			return err
+		}
+	}
+	end := base + ident.Offset(c.span) + 1
+	p.log.SetEnd(end)
+	p.generation = c.generation
+	p.outbox.add(base, c.emissions)
+	p.producers.add(c.sequence, base, end-1, d.Time)
 	p.answer(a, base, false, nil)
 	p.wake()
 	return nil

@@ -117,7 +117,7 @@ func (p *Partition) runChain(a *Append) {
 		if a.Entry == nil {
 			a.Entry = NewEntry(batch, a.Time, c.have, nil)
 		}
-		p.propose1(a, q)
+		p.proposeBatch(a, q)
 		return
 	}
 	in := ChainInput{Batch: batch, Header: a.Header, Time: a.Time, Seed: p.c.Entropy(), Partition: p.c.ID, Generation: c.have}
@@ -157,7 +157,7 @@ func (p *Partition) chained(a *Append, q sequence, out ChainOutput, made []byte)
 	a.Entry, a.Batch = made, nil
 	a.emits = emits
 	p.chains.emits += emits
-	p.propose1(a, q)
+	p.proposeBatch(a, q)
 }
 
 // turnAway refuses a batch that was admitted.

@@ -24,6 +24,8 @@ type saved struct {
 	settings   Settings
 	epochs     epochs
 	producers  producers
+	outbox     outbox
+	origins    origins
 }
 
 // encodeSaved writes the position in front of rest, which is everything else.
@@ -38,7 +40,9 @@ func (p *Partition) encodeRest() []byte {
 	b := binary.LittleEndian.AppendUint64(nil, p.generation)
 	b = p.settings.appendTo(b)
 	b = p.epochs.Load().appendTo(b)
-	return p.producers.appendTo(b)
+	b = p.producers.appendTo(b)
+	b = p.outbox.appendTo(b)
+	return p.origins.appendTo(b)
 }
 
 func decodeSaved(b []byte) (saved, error) {
@@ -65,6 +69,12 @@ func decodeSaved(b []byte) (saved, error) {
 		return s, err
 	}
 	if s.producers, b, err = decodeProducers(b); err != nil {
+		return s, err
+	}
+	if s.outbox, b, err = decodeOutbox(b); err != nil {
+		return s, err
+	}
+	if s.origins, b, err = decodeOrigins(b); err != nil {
 		return s, err
 	}
 	if len(b) != 0 {

@@ -42,8 +42,15 @@ type Config struct {
 	Dir   string // of the replica's files, relative
 	Cache *storage.Cache
 	Log   Proposer
-	// QueueBytesMax bounds the batches that are proposed and not yet applied.
+	// QueueBytesMax bounds the batches that are admitted and not yet applied.
 	QueueBytesMax int64
+	// OutboxBytesMax bounds the emissions that wait to be delivered. A single
+	// batch's emissions are admitted to an empty outbox whatever their size.
+	OutboxBytesMax int64
+	// Run performs a chain on a batch; Entropy gives each batch its seed. Only
+	// topics with a chain need them.
+	Run     Runner
+	Entropy func() uint64
 }
 
 // Partition is one replica.
@@ -56,17 +63,21 @@ type Partition struct {
 	settings   Settings
 	generation uint64 // highest applied chain generation
 	term       uint64
+	outbox     outbox
+	origins    origins
 
 	// Leader's state, lost with the leadership.
-	desired   Settings
-	asked     bool // desired is what Configure said
-	proposing bool // a settings entry is in flight
-	starting  bool // a log start entry of retention is in flight
-	rolling   bool
-	expiring  bool
-	flight    map[int64]*inflight
-	marks     marks
-	queued    int64 // bytes proposed and not applied
+	desired              Settings
+	asked                bool // desired is what Configure said
+	proposing            bool // a settings entry is in flight
+	starting             bool // a log start entry of retention is in flight
+	rolling              bool
+	expiring             bool
+	trimming, forgetting bool
+	chains               chainState
+	flight               map[int64]*inflight
+	marks                marks
+	queued               int64 // bytes proposed and not applied
 
 	ckpt work // checkpoint and I/O state
 
@@ -88,7 +99,7 @@ var _ replog.Machine = (*Partition)(nil)
 // that lie behind it.
 func Open(c Config, state []byte) (*Partition, error) {
 	p := &Partition{c: c, flight: map[int64]*inflight{}, watch: map[Watcher]struct{}{}}
-	s := saved{position: storage.EmptyPosition(0), settings: DefaultSettings(), producers: producers{byID: map[int64]*producer{}}}
+	s := saved{position: storage.EmptyPosition(0), settings: DefaultSettings(), producers: producers{byID: map[int64]*producer{}}, origins: origins{}}
 	if state != nil {
 		var err error
 		if s, err = decodeSaved(state); err != nil {
@@ -100,7 +111,7 @@ func Open(c Config, state []byte) (*Partition, error) {
 		return nil, fmt.Errorf("open partition %v: %w", c.ID, err)
 	}
 	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
-	p.desired = s.settings
+	p.desired, p.outbox, p.origins = s.settings, s.outbox, s.origins
 	p.epochs.Store(&s.epochs)
 	p.epoch.Store(-1)
 	return p, nil
@@ -119,7 +130,8 @@ func (p *Partition) Lead(term uint64) {
 // Unlead implements replog.Machine.
 func (p *Partition) Unlead() {
 	p.leading.Store(false)
-	p.proposing, p.starting, p.rolling, p.expiring = false, false, false, false
+	p.proposing, p.starting, p.rolling, p.expiring, p.trimming, p.forgetting = false, false, false, false, false, false
+	p.disband(ErrNotLeader)
 	p.marks.clear()
 	p.wake()
 }
@@ -129,12 +141,14 @@ func (p *Partition) Parked(err error) {
 	err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	p.parked.Store(&err)
 	p.leading.Store(false)
+	p.disband(err)
 	p.wake()
 }
 
 // Close implements replog.Machine.
 func (p *Partition) Close() {
 	p.leading.Store(false)
+	p.disband(ErrNotLeader)
 	p.mu.Lock()
 	last := !p.closed && p.readers == 0
 	p.closed = true

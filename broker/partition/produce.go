@@ -12,8 +12,14 @@ import (
 
 // Append is one batch on its way into the log, and then its outcome.
 type Append struct {
-	// Entry is what NewEntry made of the batch. It must not change any more.
+	// Entry is what NewEntry made of the batch with Generation. It must not
+	// change any more. For a topic with a chain it is nil, and Batch is the
+	// batch itself, owned by the Append, and Time the leader's clock in ms.
 	Entry []byte
+	Batch []byte
+	Time  int64
+	// Generation is that of the topic's chain when the batch was prepared.
+	Generation uint64
 	// Header is the batch's header as validated.
 	Header record.Header
 	// Done is called once, on the partition's owner, when the outcome is
@@ -28,6 +34,8 @@ type Append struct {
 
 	same     []*Append // duplicates that wait for this one
 	answered bool
+	size     int64 // admitted with
+	emits    int64 // bytes of its emissions
 }
 
 const batchHeader = 8 // chain generation
@@ -44,6 +52,13 @@ func NewEntry(batch []byte, time int64, generation uint64, patch func(batch []by
 	}
 	entry.Seal(b)
 	return b
+}
+
+// regenerate sets the generation of an entry that nobody else has seen yet.
+func (a *Append) regenerate(generation uint64) {
+	a.Generation = generation
+	binary.LittleEndian.PutUint64(a.Entry[entry.HeaderBytes:], generation)
+	entry.Seal(a.Entry)
 }
 
 func (a *Append) sequence() sequence {
@@ -78,12 +93,16 @@ func (p *Partition) Produce(a *Append) {
 	if q.id >= 0 && p.sequenced(a, q) {
 		return
 	}
-	size := int64(len(a.Entry))
-	if p.queued > 0 && p.queued+size > p.c.QueueBytesMax {
+	if p.chains.have != p.chains.want || a.Generation > p.chains.want {
+		p.refuse(a, q, ErrChainLoading)
+		return
+	}
+	a.size = int64(len(a.Entry) + len(a.Batch))
+	if p.queued > 0 && p.queued+a.size > p.c.QueueBytesMax {
 		p.refuse(a, q, ErrQueueFull)
 		return
 	}
-	p.queued += size
+	p.queued += a.size
 	if q.id >= 0 {
 		f := p.flight[q.id]
 		if f == nil || f.epoch != q.epoch {
@@ -92,9 +111,22 @@ func (p *Partition) Produce(a *Append) {
 		}
 		f.batches = append(f.batches, a)
 	}
+	if a.Entry != nil && a.Generation < p.chains.have && p.chains.chain == nil {
+		// Prepared before the chain was detached: it has seen no chain, which
+		// is what holds now.
+		a.regenerate(p.chains.have)
+	}
+	if p.chains.chain != nil || p.chains.busy || len(p.chains.line) > 0 || a.Entry == nil {
+		p.pass(a)
+		return
+	}
+	p.proposeBatch(a, q)
+}
+
+// proposeBatch proposes an admitted batch.
+func (p *Partition) proposeBatch(a *Append, q sequence) {
 	if err := p.c.Log.Propose(a.Entry, a, false); err != nil {
-		p.landed(a)
-		p.refuse(a, q, proposeError(err))
+		p.turnAway(a, q, proposeError(err))
 	}
 }
 
@@ -164,7 +196,8 @@ func (p *Partition) Refused(h record.Header) {
 
 // landed takes a batch out of what is in flight.
 func (p *Partition) landed(a *Append) {
-	p.queued -= int64(len(a.Entry))
+	p.queued -= a.size
+	p.chains.emits -= a.emits
 	id := a.Header.ProducerID
 	f := p.flight[id]
 	if f == nil {
@@ -192,6 +225,8 @@ func (p *Partition) Dropped(token any, err error) {
 		p.refuse(t, t.sequence(), proposeError(err))
 	case *StartRequest:
 		t.finish(p.log.Start(), proposeError(err))
+	case *Delivery:
+		t.Done(0, proposeError(err))
 	case internalToken:
 		p.settled(t)
 	}

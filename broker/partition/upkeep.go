@@ -16,6 +16,8 @@ const (
 	tokenStart
 	tokenRoll
 	tokenExpiry
+	tokenTrim
+	tokenForget
 )
 
 // settled ends the wait for an entry of the leader's own.
@@ -33,6 +35,10 @@ func (p *Partition) settled(token any) {
 		p.rolling = false
 	case tokenExpiry:
 		p.expiring = false
+	case tokenTrim:
+		p.trimming = false
+	case tokenForget:
+		p.forgetting = false
 	}
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,19 +21,18 @@ import (
 const patience = 60 * time.Second
 
 // Build compiles the broker into dir and returns the binary's path.
-func Build(t testing.TB, dir string) string {
-	t.Helper()
+func Build(dir string) (string, error) {
 	_, self, _, ok := runtime.Caller(0)
 	if !ok {
-		t.Fatal("where the source is cannot be told")
+		return "", errors.New("build the broker: where its source is cannot be told")
 	}
 	bin := filepath.Join(dir, "varve")
 	cmd := exec.Command("go", "build", "-o", bin, "./cmd/varve")
 	cmd.Dir = filepath.Join(filepath.Dir(self), "..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+		return "", fmt.Errorf("build the broker: %w\n%s", err, out)
 	}
-	return bin
+	return bin, nil
 }
 
 // Options say how to start a broker.
