@@ -20,6 +20,8 @@ import (
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/wire"
 	"github.com/varvelog/varve/internal/vfs"
+	"github.com/varvelog/varve/plugins/registry"
+	"github.com/varvelog/varve/wasm"
 )
 
 // Components are the edges of a broker.
@@ -49,7 +51,12 @@ type Broker struct {
 	listeners  []net.Listener // in the order of Settings.Listeners
 	http       *httpServer
 	registered atomic.Bool
-	ready      chan struct{}
+
+	wasm     *wasm.Runtime
+	registry *registry.Registry
+	modules  *moduleStore
+	chains   *chainHost
+	ready    chan struct{}
 }
 
 // Open locks the data directory and recovers what is in it, and opens the
@@ -71,6 +78,9 @@ func Open(c Components, s *config.Broker) (*Broker, error) {
 
 func (b *Broker) open() error {
 	began := b.c.Now()
+	if err := b.openPlugins(); err != nil {
+		return err
+	}
 	n, rec, err := node.Open(b.nodeConfig(), began)
 	if err != nil {
 		return fmt.Errorf("recover %s: %w", b.s.LogDir, err)
@@ -120,6 +130,8 @@ func (b *Broker) nodeConfig() node.Config {
 	c.QueueBytesMax = b.s.PartitionQueueBytes
 	c.MaintainEvery = b.s.RetentionCheckInterval
 	c.Plan = b.plan
+	c.LoadChain, c.RunChain, c.Letters = b.chains.load, b.chains.run, letters{}
+	c.Entropy = c.Engine.WAL.Entropy
 	c.Report = b.report
 	return c
 }
@@ -136,6 +148,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.workers = newWorkers(max(4, 2*runtime.GOMAXPROCS(0)))
 	b.alarms = newAlarms()
 	b.owner = newOwner(b.node, b.nodeConfig().Engine.TasksMax, b.c.Now)
+	b.chains.start()
 	b.handlers = kafka.New(backend{b}, b.c.Log)
 	b.server = wire.NewServer(b.wireSettings(), b.handlers, b.c.Log)
 
@@ -161,11 +174,13 @@ func (b *Broker) Run(ctx context.Context) error {
 	close(stop)
 	err = errors.Join(err, onlyNew(err, <-failed))
 	b.workers.close()
+	b.chains.close()
 	b.alarms.close()
 	if err == nil {
 		err = b.owner.settle(b.c.Now().Add(drainMax))
 	}
 	b.owner.close()
+	err = errors.Join(err, b.wasm.Close())
 	b.closeListeners()
 	return errors.Join(err, b.lock.Close())
 }
@@ -237,6 +252,7 @@ func (b *Broker) register() {
 			}
 			b.registered.Store(true)
 			close(b.ready)
+			go b.prepareBuiltins()
 		})
 	})
 }

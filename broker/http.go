@@ -7,10 +7,11 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/varvelog/varve/broker/admin"
 )
 
-// httpServer serves health: /healthz while the process works, /readyz while
-// clients are served.
+// httpServer serves the admin interface.
 type httpServer struct {
 	listener net.Listener
 	server   *http.Server
@@ -22,20 +23,11 @@ func newHTTP(b *Broker) (*httpServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s for HTTP: %w; set http.listen to another port", b.s.HTTPListen, err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !(backend{b}).Ready() {
-			http.Error(w, "not ready: the cluster metadata is being recovered", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
 	return &httpServer{
 		listener: l,
 		server: &http.Server{
-			Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-			WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+			Handler: admin.Handler(pluginAdmin{b}), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+			WriteTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		},
 		log: func(err error) { b.c.Log.Error("HTTP listener ended", "error", err) },
 	}, nil

@@ -62,10 +62,15 @@ type workers struct {
 func newWorkers(n int) *workers {
 	w := &workers{}
 	w.cond = sync.NewCond(&w.mu)
+	w.grow(n)
+	return w
+}
+
+// grow adds goroutines.
+func (w *workers) grow(n int) {
 	for range n {
 		w.wg.Go(w.work)
 	}
-	return w
 }
 
 func (w *workers) run(f func()) {

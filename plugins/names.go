@@ -57,3 +57,8 @@ func only(s, set string) bool {
 	}
 	return true
 }
+
+// DeadLetterHeaders begins the names of the headers that tell where and why a
+// dead letter failed. A dead letter without payload keeps those that its record
+// came with.
+const DeadLetterHeaders = "__dlq.errors."

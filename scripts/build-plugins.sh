@@ -14,13 +14,14 @@ cd "$(dirname "$0")/.."
 
 rustc=${VARVE_RUSTC:-/usr/bin/rustc}
 linker=${VARVE_WASM_LD:-wasm-ld-14}
+version=1.63.0
 plugins=(filter redact)
 
 install_toolchain() {
 	if [ -n "${VARVE_RUSTC:-}" ]; then
 		return
 	fi
-	if [ -x "$rustc" ] && command -v "$linker" >/dev/null &&
+	if has_version && command -v "$linker" >/dev/null &&
 		[ -d /usr/lib/rustlib/wasm32-unknown-unknown ]; then
 		return
 	fi
@@ -32,6 +33,14 @@ install_toolchain() {
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends \
 		rustc libstd-rust-dev-wasm32 lld-14 >/dev/null
+	if ! has_version; then
+		echo "$rustc is not version $version: this is not Debian 12, set VARVE_RUSTC and VARVE_WASM_LD" >&2
+		exit 1
+	fi
+}
+
+has_version() {
+	[ -x "$rustc" ] && "$rustc" --version | grep -q "^rustc ${version//./\\.}"
 }
 
 # compile OUTDIR ARGS...: rustc with what all crates share. Paths are given

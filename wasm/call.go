@@ -13,7 +13,7 @@ func (in *instance) run(p *Pool, hook abi.Hook, c *abi.Context, frame []byte, fu
 		r.FuelUsed = max(fuel, 0) - in.left()
 	}()
 	r.Out = dst
-	ptr := p.im.frame
+	ptr := in.frame
 	if len(frame) > abi.MaxRunBytes {
 		var err error
 		if ptr, err = in.buffer(len(frame)); err != nil {

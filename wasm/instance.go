@@ -1,6 +1,7 @@
 package wasm
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,14 +29,16 @@ type instance struct {
 	fuel, slice, stop, depth, pages, why api.MutableGlobal
 
 	globals []api.MutableGlobal // by meter.Info.MutableGlobals
+	frame   uint32              // where frames of up to abi.MaxRunBytes go
 	stack   [4]uint64
 }
 
 // An image is the state that every call of a pool begins with.
 type image struct {
 	memory  *snapshot
+	window  window
 	globals []uint64
-	frame   uint32 // where frames of up to abi.MaxRunBytes go
+	frame   uint32
 }
 
 // instantiate makes an instance in which nothing has run yet.
@@ -50,7 +53,7 @@ func instantiate(r *Runtime, v *variant, log host.Log) (*instance, error) {
 		experimental.MemoryAllocatorFunc(func(_, _ uint64) experimental.LinearMemory { return mem }))
 	c := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	if in.mod, err = r.engine.InstantiateModule(ctx, v.code, c); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: instantiate: %.256w", ErrStart, err), mem.unmap())
+		return nil, errors.Join(fmt.Errorf("%w: instantiate: %w", ErrStart, err), mem.unmap())
 	}
 	if err := in.bind(&v.info); err != nil {
 		return nil, errors.Join(err, in.close())
@@ -106,27 +109,25 @@ func (in *instance) call(f api.Function, a, b uint64) (uint64, error) {
 	return in.stack[0], err
 }
 
-// boot runs what a new instance runs, within fuel, and returns the address for
-// frames.
-func (in *instance) boot(v *variant, plugin string, parameters []byte, fuel int64) (uint32, error) {
+// boot runs what a new instance runs, within fuel.
+func (in *instance) boot(v *variant, plugin string, parameters []byte, fuel int64) (err error) {
 	in.begin(&host.Boot, fuel)
 	defer in.state.End()
 	if v.info.HasStart {
 		if err := in.bootCall("start function", meter.StartFunc); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if err := in.bootCall("initialize", abi.ExportInitialize); err != nil {
-		return 0, err
+		return err
 	}
 	if err := in.configure(plugin, parameters); err != nil {
-		return 0, err
+		return err
 	}
-	ptr, err := in.buffer(abi.MaxRunBytes)
-	if err != nil {
-		return 0, fmt.Errorf("%w: allocate the frame: %w", ErrStart, err)
+	if in.frame, err = in.buffer(abi.MaxRunBytes); err != nil {
+		return in.bootError("allocate the frame", err)
 	}
-	return ptr, nil
+	return nil
 }
 
 // bootCall calls a function without arguments, if it is there.
@@ -153,7 +154,7 @@ func (in *instance) configure(plugin string, parameters []byte) error {
 	}
 	ptr, err := in.buffer(len(parameters))
 	if err != nil {
-		return fmt.Errorf("%w: allocate the parameters: %w", ErrStart, err)
+		return in.bootError("allocate the parameters", err)
 	}
 	copy(in.region.mem[ptr:], parameters)
 	code, err := in.call(f, uint64(ptr), uint64(len(parameters)))
@@ -187,12 +188,16 @@ func (in *instance) buffer(n int) (uint32, error) {
 }
 
 // snapshot takes the image of an instance that has booted.
-func (in *instance) snapshot(frame uint32) (*image, error) {
+func (in *instance) snapshot() (*image, error) {
 	mem, err := newSnapshot(in.region.mem)
 	if err != nil {
 		return nil, err
 	}
-	im := &image{memory: mem, globals: make([]uint64, len(in.globals)), frame: frame}
+	im := &image{memory: mem, globals: make([]uint64, len(in.globals)), frame: in.frame}
+	im.window = window{at: int(in.frame), size: abi.MaxRunBytes}
+	if w, _ := in.view(in.frame, abi.MaxRunBytes); !isZero(w) {
+		im.window.image = bytes.Clone(w)
+	}
 	for i, g := range in.globals {
 		im.globals[i] = g.Get()
 	}
@@ -207,13 +212,15 @@ func (in *instance) attach(im *image) error {
 	if err := in.region.attach(im.memory); err != nil {
 		return err
 	}
+	in.frame = im.frame
 	in.restoreGlobals(im)
 	return nil
 }
 
-// reset sets the instance back to the image it is attached to.
-func (in *instance) reset(im *image) error {
-	if err := in.region.reset(im.memory); err != nil {
+// reset sets the instance back to the image it is attached to, after a call with
+// a frame of n bytes.
+func (in *instance) reset(im *image, n int) error {
+	if err := in.region.reset(im.window, n); err != nil {
 		return err
 	}
 	in.restoreGlobals(im)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -22,6 +23,10 @@ type Module struct {
 	digest   [sha256.Size]byte
 	manifest abi.Manifest
 
+	closing  sync.Once
+	closeErr error
+	making   sync.WaitGroup // calls of NewPool; added to only under mu, while open
+
 	mu       sync.Mutex
 	closed   bool
 	variants map[uint32]*variant
@@ -31,7 +36,7 @@ type Module struct {
 // A variant is a module compiled for one memory limit, which the rewriter builds
 // into the code.
 type variant struct {
-	pages uint32
+	pages uint32 // of memory 0, from the start; at most the limit
 	info  meter.Info
 	code  wazero.CompiledModule
 }
@@ -48,7 +53,14 @@ func (r *Runtime) Compile(ctx context.Context, bin []byte) (*Module, error) {
 		r: r, bin: bytes.Clone(bin), digest: sha256.Sum256(bin),
 		variants: map[uint32]*variant{}, pools: map[*Pool]struct{}{},
 	}
-	v, err := m.variant(ctx, DefaultMemoryPages)
+	info, err := meter.Inspect(m.bin, r.meterOptions(maxPages))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	if m.manifest, err = checkModule(&info); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrModule, err)
+	}
+	v, err := m.variant(ctx, max(DefaultMemoryPages, info.MemoryPagesMin))
 	if err != nil {
 		return nil, err
 	}
@@ -96,45 +108,62 @@ func (m *Module) variant(ctx context.Context, pages uint32) (*variant, error) {
 }
 
 func (m *Module) build(ctx context.Context, pages uint32) (*variant, error) {
-	o := meter.DefaultOptions()
-	o.MemoryPagesMax = pages
-	o.ModuleBytesMax = m.r.o.ModuleBytesMax
-	bin, info, err := meter.Rewrite(m.bin, o)
+	bin, info, err := meter.Rewrite(m.bin, m.r.meterOptions(pages))
 	if err != nil {
-		return nil, fmt.Errorf("%w: meter: %w", ErrModule, err)
-	}
-	if m.manifest, err = checkModule(&info); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrModule, err)
 	}
 	code, err := compileCode(ctx, m.r, bin)
 	if err != nil {
-		return nil, fmt.Errorf("%w: compile: %w", ErrModule, err)
+		return nil, err
 	}
-	return &variant{pages: pages, info: info, code: code}, nil
+	mem := code.ExportedMemories()[abi.ExportMemory]
+	return &variant{pages: mem.Min(), info: info, code: code}, nil
+}
+
+// maxPages is the most memory that a module can address.
+const maxPages = 65536
+
+func (r *Runtime) meterOptions(pages uint32) meter.Options {
+	o := meter.DefaultOptions()
+	o.MemoryPagesMax = pages
+	o.ModuleBytesMax = r.o.ModuleBytesMax
+	return o
 }
 
 // compileCode runs the compiler. A panic in it is its answer to this module.
 func compileCode(ctx context.Context, r *Runtime, bin []byte) (code wazero.CompiledModule, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("the compiler failed: %.256v", p)
+			code, err = nil, fmt.Errorf("%w: the compiler failed: %.256v", ErrModule, p)
 		}
 	}()
 	if r.o.CompileWorkers > 1 {
 		ctx = experimental.WithCompilationWorkers(ctx, r.o.CompileWorkers)
 	}
-	return r.engine.CompileModule(ctx, bin)
+	code, err = r.engine.CompileModule(ctx, bin)
+	var path *fs.PathError
+	switch {
+	case err == nil:
+		return code, nil
+	case errors.As(err, &path), ctx.Err() != nil:
+		return nil, fmt.Errorf("compile: %w", err) // of the cache or the caller
+	}
+	return nil, fmt.Errorf("%w: compile: %w", ErrModule, err)
 }
 
 // Close closes the module's pools, waiting for running calls to end, and gives
-// the compiled code back. Calling it again does nothing.
+// the compiled code back. Calling it again waits and returns the same.
 func (m *Module) Close() error {
+	m.closing.Do(func() { m.closeErr = m.close() })
+	return m.closeErr
+}
+
+func (m *Module) close() error {
 	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return nil
-	}
 	m.closed = true
+	m.mu.Unlock()
+	m.making.Wait()
+	m.mu.Lock()
 	pools := make([]*Pool, 0, len(m.pools))
 	for p := range m.pools { // order: all are closed
 		pools = append(pools, p)

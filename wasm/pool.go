@@ -12,9 +12,10 @@ import (
 	"github.com/varvelog/varve/wasm/host"
 )
 
-// instanceBytes is what an instance costs besides its memory: guest stacks,
-// tables, handles. Ordinary modules need 10 to 100 KiB of it, Go's 600.
-const instanceBytes = 256 << 10
+// instanceBytes is what an instance costs while no call runs: guest stacks,
+// tables and handles (10 to 100 KiB for ordinary modules, 600 for Go's), and the
+// window for frames, whose pages stay.
+const instanceBytes = 512 << 10
 
 // A Pool is a module with parameters and limits, and the instances that run it.
 type Pool struct {
@@ -28,11 +29,13 @@ type Pool struct {
 	slots   chan struct{} // a token per call that runs
 	stopped chan struct{} // closed by Stop
 
-	mu     sync.Mutex
-	dead   bool
-	idle   []*instance // the last one was used last
-	all    []*instance
-	closed bool
+	closing  sync.Once
+	closeErr error
+
+	mu   sync.Mutex
+	dead bool
+	idle []*instance // the last one was used last
+	all  []*instance
 }
 
 // NewPool makes the first instance: it runs the start function, _initialize and
@@ -47,6 +50,14 @@ func (m *Module) NewPool(c PoolConfig) (*Pool, error) {
 			return nil, fmt.Errorf("plugin %s: %q: %w", m.manifest.Name, want, ErrCapability)
 		}
 	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	m.making.Add(1)
+	m.mu.Unlock()
+	defer m.making.Done()
 	v, err := m.variant(context.Background(), c.MemoryPages)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s with %d pages of memory: %w", m.manifest.Name, c.MemoryPages, err)
@@ -62,14 +73,8 @@ func (m *Module) NewPool(c PoolConfig) (*Pool, error) {
 		return nil, fmt.Errorf("plugin %s: %w", m.manifest.Name, err)
 	}
 	m.mu.Lock()
-	closed := m.closed
-	if !closed {
-		m.pools[p] = struct{}{}
-	}
-	m.mu.Unlock()
-	if closed {
-		return nil, errors.Join(ErrClosed, p.Close())
-	}
+	defer m.mu.Unlock()
+	m.pools[p] = struct{}{} // also if m closes meanwhile: it waits for this call
 	return p, nil
 }
 
@@ -80,15 +85,15 @@ func (p *Pool) start() error {
 		return err
 	}
 	defer p.m.r.budget.release(running)
-	in, ptr, err := p.boot()
+	in, err := p.boot()
 	if err != nil {
 		return err
 	}
 	if p.once {
-		p.im = &image{memory: &snapshot{}, frame: ptr}
+		p.im = &image{memory: &snapshot{}}
 		return p.discard(in)
 	}
-	if p.im, err = in.snapshot(ptr); err != nil {
+	if p.im, err = in.snapshot(); err != nil {
 		return errors.Join(err, p.discard(in))
 	}
 	if err := p.m.r.budget.take(int64(p.im.memory.prefix)); err != nil {
@@ -102,16 +107,15 @@ func (p *Pool) start() error {
 func (p *Pool) runBytes() int64 { return int64(p.v.pages) * PageBytes }
 
 // boot makes an instance that has run everything but hooks.
-func (p *Pool) boot() (*instance, uint32, error) {
+func (p *Pool) boot() (*instance, error) {
 	in, err := p.make()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	ptr, err := in.boot(p.v, p.m.manifest.Name, p.c.Parameters, p.c.StartFuel)
-	if err != nil {
-		return nil, 0, errors.Join(err, p.discard(in))
+	if err := in.boot(p.v, p.m.manifest.Name, p.c.Parameters, p.c.StartFuel); err != nil {
+		return nil, errors.Join(err, p.discard(in))
 	}
-	return in, ptr, nil
+	return in, nil
 }
 
 // make makes an instance and lets Stop find it.
@@ -171,7 +175,7 @@ func (p *Pool) Call(hook abi.Hook, c abi.Context, frame []byte, fuel int64, dst 
 		return Result{}, fmt.Errorf("call plugin %s: %w", p.m.manifest.Name, err)
 	}
 	r := in.run(p, hook, &c, frame, fuel, dst[:0])
-	if err := p.release(in); err != nil {
+	if err := p.release(in, len(frame)); err != nil {
 		return Result{}, fmt.Errorf("call plugin %s: %w", p.m.manifest.Name, err)
 	}
 	r.Elapsed = time.Since(began)
@@ -218,18 +222,22 @@ func (p *Pool) take() (*instance, error) {
 	}
 	p.mu.Unlock()
 	in, err := p.clone()
-	if err != nil {
-		p.m.r.budget.release(running)
-		return nil, err
+	if err == nil {
+		return in, nil
 	}
-	return in, nil
+	p.m.r.budget.release(running)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead {
+		return nil, ErrStopped // which is what ended its start, if anything did
+	}
+	return nil, err
 }
 
 // clone makes another instance in the image's state.
 func (p *Pool) clone() (*instance, error) {
 	if p.once {
-		in, _, err := p.boot() // the same as the first one: nothing differs
-		return in, err
+		return p.boot() // the same as the first one: nothing differs
 	}
 	in, err := p.make()
 	if err != nil {
@@ -241,8 +249,9 @@ func (p *Pool) clone() (*instance, error) {
 	return in, nil
 }
 
-// release sets the instance back and gives it and its slot to the next call.
-func (p *Pool) release(in *instance) error {
+// release sets the instance back after a call with a frame of n bytes, and gives
+// it and its slot to the next call.
+func (p *Pool) release(in *instance, n int) error {
 	defer func() {
 		p.m.r.budget.release(p.runBytes())
 		<-p.slots
@@ -250,7 +259,7 @@ func (p *Pool) release(in *instance) error {
 	if p.once {
 		return p.discard(in)
 	}
-	if err := in.reset(p.im); err != nil {
+	if err := in.reset(p.im, n); err != nil {
 		return errors.Join(err, p.discard(in))
 	}
 	p.mu.Lock()
@@ -275,16 +284,14 @@ func (p *Pool) Stop() {
 }
 
 // Close stops the pool, waits for running calls to end and gives the instances
-// and the image back. Calling it again does nothing.
+// and the image back. Calling it again waits and returns the same.
 func (p *Pool) Close() error {
+	p.closing.Do(func() { p.closeErr = p.close() })
+	return p.closeErr
+}
+
+func (p *Pool) close() error {
 	p.Stop()
-	p.mu.Lock()
-	closed := p.closed
-	p.closed = true
-	p.mu.Unlock()
-	if closed {
-		return nil
-	}
 	for range cap(p.slots) {
 		p.slots <- struct{}{}
 	}

@@ -12,8 +12,14 @@ import (
 // A region is the memory of one instance: a mapping outside the Go heap that
 // never moves. It implements wazero's LinearMemory.
 type region struct {
-	mem    []byte
-	prefix int // bytes mapped from the image, 0 before attach
+	mem   []byte
+	image *snapshot // what it is attached to
+}
+
+// A window is the part of an instance's memory that frames go to.
+type window struct {
+	at, size int
+	image    []byte // its bytes in the image; nil if they are all zero
 }
 
 // mapped counts the bytes of all regions of the process, for the leak checks.

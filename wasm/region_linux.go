@@ -57,14 +57,38 @@ func (r *region) attach(s *snapshot) error {
 		if err := r.remap(0, s.prefix, int(s.file.Fd()), unix.MAP_PRIVATE); err != nil {
 			return fmt.Errorf("map image: %w", err)
 		}
-		r.prefix = s.prefix
 	}
-	return r.reset(s)
+	r.image = s
+	return r.reset(window{}, 0)
 }
 
-// reset drops what was written since attach.
-func (r *region) reset(*snapshot) error {
-	if err := unix.Madvise(r.mem, unix.MADV_DONTNEED); err != nil {
+var osPage = os.Getpagesize()
+
+// reset drops what was written since attach. The first n bytes of the window are
+// written back instead, in whole pages: the next call will fill them again, and
+// copying is ten times cheaper than faulting pages in.
+func (r *region) reset(w window, n int) error {
+	from := (w.at + osPage - 1) &^ (osPage - 1)
+	to := min((w.at+n+osPage-1)&^(osPage-1), (w.at+w.size)&^(osPage-1))
+	if from >= to {
+		from, to = 0, 0
+	}
+	if w.image == nil {
+		clear(r.mem[from:to])
+	} else {
+		copy(r.mem[from:to], w.image[from-w.at:])
+	}
+	if err := drop(r.mem[:from]); err != nil {
+		return err
+	}
+	return drop(r.mem[to:])
+}
+
+func drop(mem []byte) error {
+	if len(mem) == 0 {
+		return nil
+	}
+	if err := unix.Madvise(mem, unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("reset guest memory: %w", os.NewSyscallError("madvise", err))
 	}
 	return nil

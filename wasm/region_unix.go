@@ -29,12 +29,15 @@ func (s *snapshot) close() error {
 func (r *region) advise() {}
 
 // attach makes the region show the snapshot, whatever it held.
-func (r *region) attach(s *snapshot) error { return r.reset(s) }
+func (r *region) attach(s *snapshot) error {
+	r.image = s
+	return r.reset(window{}, 0)
+}
 
 // reset puts the snapshot back.
-func (r *region) reset(s *snapshot) error {
+func (r *region) reset(window, int) error {
+	s := r.image
 	copy(r.mem, s.bytes)
-	r.prefix = s.prefix
 	if err := r.remap(s.prefix, len(r.mem)-s.prefix, -1, anonymous); err != nil {
 		return fmt.Errorf("reset guest memory: %w", err)
 	}

@@ -19,6 +19,9 @@ type Runtime struct {
 	budget  budget
 	compile chan struct{} // holds one token while a module is compiled
 
+	closing  sync.Once
+	closeErr error
+
 	mu      sync.Mutex
 	closed  bool
 	modules map[*Module]struct{}
@@ -63,7 +66,7 @@ func (r *Runtime) open() (err error) {
 		WithCoreFeatures(features).
 		WithCompilationCache(r.cache).
 		WithDebugInfoEnabled(false).
-		WithMemoryLimitPages(65536)
+		WithMemoryLimitPages(maxPages)
 	r.engine = wazero.NewRuntimeWithConfig(ctx, c)
 	if err := linkHost(ctx, r.engine); err != nil {
 		return errors.Join(err, r.engine.Close(ctx), r.cache.Close(ctx))
@@ -75,13 +78,14 @@ func (r *Runtime) open() (err error) {
 func (r *Runtime) MemoryUsed() int64 { return r.budget.used.Load() }
 
 // Close stops every pool, waits for running calls to end, and gives everything
-// back. Calling it again does nothing.
+// back. Calling it again waits and returns the same.
 func (r *Runtime) Close() error {
+	r.closing.Do(func() { r.closeErr = r.close() })
+	return r.closeErr
+}
+
+func (r *Runtime) close() error {
 	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return nil
-	}
 	r.closed = true
 	modules := make([]*Module, 0, len(r.modules))
 	for m := range r.modules { // order: all are closed

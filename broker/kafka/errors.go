@@ -33,6 +33,7 @@ var errorTable = []errorRow{
 	{partition.ErrStaleChain, kerr.NotEnoughReplicas},
 	{partition.ErrChainLoading, kerr.NotEnoughReplicas},
 	{partition.ErrOutboxFull, kerr.NotEnoughReplicas},
+	{partition.ErrChainFailed, kerr.NotEnoughReplicas},
 	{partition.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
 	{partition.ErrFenced, kerr.InvalidProducerEpoch},
 	{partition.ErrOutOfOrder, kerr.OutOfOrderSequenceNumber},

@@ -30,7 +30,8 @@ var domainErrors = map[string]error{
 	"partition.ErrQueueFull": partition.ErrQueueFull, "partition.ErrNoSpace": partition.ErrNoSpace,
 	"partition.ErrOffsetOutOfRange": partition.ErrOffsetOutOfRange, "partition.ErrStaleChain": partition.ErrStaleChain,
 	"partition.ErrChainLoading": partition.ErrChainLoading, "partition.ErrOutboxFull": partition.ErrOutboxFull,
-	"partition.ErrFenced": partition.ErrFenced, "partition.ErrOutOfOrder": partition.ErrOutOfOrder,
+	"partition.ErrChainFailed": partition.ErrChainFailed,
+	"partition.ErrFenced":      partition.ErrFenced, "partition.ErrOutOfOrder": partition.ErrOutOfOrder,
 
 	"node.ErrNotReady": node.ErrNotReady,
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"time"
 
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
@@ -16,8 +17,14 @@ type loadedChain struct {
 	generation uint64
 	chain      partition.Chain // nil: the topic has none
 	loading    bool            // the generation is being loaded
-	failed     bool            // the last attempt failed; tried again at the next Tick
+	failed     bool            // the last attempt failed
+	err        error           // why
+	retry      time.Time       // when it is tried again
 }
+
+// reloadAfter is how long a chain that could not be loaded waits: compiling one
+// is expensive.
+const reloadAfter = 2 * time.Second
 
 // chain makes a topic's partitions run the chain that the metadata names. Until
 // it is loaded they refuse batches, so that none passes an older one (W6).
@@ -60,7 +67,8 @@ func (n *Node) load(t *metadata.Topic, l *loadedChain) {
 		if n.chains[t.ID] != l || l.generation != t.ChainGeneration {
 			return // changed again since, or deleted
 		}
-		l.loading, l.failed = false, err != nil
+		l.err = err
+		l.loading, l.failed, l.retry = false, err != nil, n.now.Add(reloadAfter)
 		if err != nil {
 			n.report(Event{Topic: t.Name, Err: err, Text: "the topic's plugin chain cannot be loaded; produce to it is refused until it can"})
 			return
@@ -78,7 +86,7 @@ func (n *Node) load(t *metadata.Topic, l *loadedChain) {
 // reloadChains tries again to load chains that could not be.
 func (n *Node) reloadChains() {
 	for id, l := range n.chains { // order: independent of each other
-		if !l.failed {
+		if !l.failed || n.now.Before(l.retry) {
 			continue
 		}
 		if t, ok := n.topic(id); ok && t.ChainGeneration == l.generation {
@@ -95,4 +103,21 @@ func (n *Node) each(t *metadata.Topic, f func(*partition.Partition)) {
 			f(r.Partition)
 		}
 	}
+}
+
+// ChainState tells whether a topic's partitions here run the chain that the
+// metadata names: nil, partition.ErrChainLoading, or why it cannot be loaded.
+func (n *Node) ChainState(topic string) error {
+	t, ok := n.Image().Topic(topic)
+	if !ok {
+		return metadata.ErrUnknownTopic
+	}
+	l := n.chains[t.ID]
+	switch {
+	case l == nil || l.generation != t.ChainGeneration || l.loading:
+		return partition.ErrChainLoading
+	case l.failed:
+		return l.err
+	}
+	return nil
 }

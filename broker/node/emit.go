@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/varvelog/varve/broker/metadata"
@@ -29,6 +30,7 @@ type delivery struct {
 	r         *Replica
 	delivered uint64 // everything below is in its target
 	busy      bool   // a delivery, or the making of a topic, is in flight
+	told      string // why the last attempt failed, as the operator was told
 }
 
 // Bounds of one delivery.
@@ -65,17 +67,24 @@ func (n *Node) emit(id ident.Partition, r *Replica) {
 	for len(waiting) > 0 && waiting[0].Position < d.delivered {
 		waiting = waiting[1:]
 	}
-	if _, err := r.Partition.Offsets(); d.busy || len(waiting) == 0 || err != nil {
-		return // in flight, all delivered, or not the leader
+	if _, err := r.Partition.Offsets(); d.busy || len(waiting) == 0 || err != nil || !n.ready.Load() {
+		// In flight, all delivered, or not the leader; or the metadata is not
+		// replayed: the topic may be deleted by then, and its targets have
+		// forgotten what it delivered.
+		return
 	}
-	topic, batch := n.sameTarget(waiting)
+	topic, batch, err := n.sameTarget(waiting)
+	if err != nil {
+		n.stuck(d, Event{Partition: id, Topic: r.Topic, Err: err, Text: "an emission has no target; the outbox holds it"})
+		return
+	}
 	target, ok := n.target(topic, id, d)
 	if !ok {
 		return
 	}
 	bytes, err := n.c.Letters.Build(Origin{Topic: r.Topic, Partition: id}, batch, now)
 	if err != nil {
-		n.report(Event{Partition: id, Topic: r.Topic, Err: err, Text: "emissions cannot be made into records; the outbox holds them"})
+		n.stuck(d, Event{Partition: id, Topic: r.Topic, Err: err, Text: "emissions cannot be made into records; the outbox holds them"})
 		return
 	}
 	d.busy = true
@@ -84,15 +93,23 @@ func (n *Node) emit(id ident.Partition, r *Replica) {
 		Done: func(seen uint64, err error) {
 			d.busy = false
 			if err == nil {
-				d.delivered = max(d.delivered, seen+1)
+				d.delivered, d.told = max(d.delivered, seen+1), ""
 				n.emit(id, r)
 			}
 		},
 	}, now)
 }
 
+// stuck tells why an outbox cannot be delivered, unless it was told last time.
+func (n *Node) stuck(d *delivery, e Event) {
+	if why := e.Err.Error(); why != d.told {
+		d.told = why
+		n.report(e)
+	}
+}
+
 // sameTarget returns the first emissions that go to one topic.
-func (n *Node) sameTarget(waiting []partition.Emission) (string, []partition.Emission) {
+func (n *Node) sameTarget(waiting []partition.Emission) (string, []partition.Emission, error) {
 	topic, err := n.c.Letters.Target(waiting[0].Data)
 	k, bytes := 1, len(waiting[0].Data)
 	for ; err == nil && k < len(waiting) && bytes < deliverBytesMax; k++ {
@@ -102,7 +119,7 @@ func (n *Node) sameTarget(waiting []partition.Emission) (string, []partition.Emi
 		}
 		bytes += len(waiting[k].Data)
 	}
-	return topic, slices.Clone(waiting[:k])
+	return topic, slices.Clone(waiting[:k]), err
 }
 
 // target finds the partition that a partition's emissions to a topic go to. A
@@ -129,17 +146,25 @@ func (n *Node) makeTarget(topic string, origin ident.Partition, d *delivery) {
 	var id ident.TopicID
 	binary.LittleEndian.PutUint64(id[:], n.c.Entropy())
 	binary.LittleEndian.PutUint64(id[8:], n.c.Entropy())
-	n.Command(metadata.CreateTopic{
+	create := metadata.CreateTopic{
 		Name: topic, TopicID: id, Partitions: int32(len(from.Partitions)), ReplicationFactor: 1,
 		Configs: []metadata.KV{{Name: "cleanup.policy", Value: "delete"}}, TimeMs: n.now.UnixMilli(),
-	}, func(r metadata.Result) {
+	}
+	done := func(r metadata.Result) {
 		d.busy = false
-		if r.Err != nil {
-			n.report(Event{Topic: topic, Err: r.Err, Text: "the target of emissions cannot be made; the outbox holds them"})
-			return
+		switch {
+		case r.Err == nil:
+			n.emit(origin, d.r)
+		case errors.Is(r.Err, metadata.ErrTopicExists): // another partition made it meanwhile
+		default:
+			n.stuck(d, Event{Topic: topic, Err: r.Err, Text: "the target of emissions cannot be made; the outbox holds them"})
 		}
-		n.emit(origin, d.r)
-	})
+	}
+	if err := n.Image().Check(create); err != nil { // no entry for what will be refused
+		done(metadata.Result{Err: err})
+		return
+	}
+	n.Command(create, done)
 }
 
 // emitAll tries every outbox that holds something, in a fixed order.
@@ -161,13 +186,19 @@ func comparePartitions(a, b ident.Partition) int {
 	return int(a.Index) - int(b.Index)
 }
 
-// forgetOrigin tells every partition that a deleted topic delivered to.
-func (n *Node) forgetOrigin(t *metadata.Topic) {
-	for other := range n.Image().Topics() {
-		n.each(other, func(p *partition.Partition) {
-			if p.HasOrigin(t.ID) {
-				p.Forget(t.ID, n.now.UnixMilli())
-			}
-		})
+// forgetOrigins makes every partition forget what deleted topics delivered to it.
+// A deletion is not enough for that: a delivery may have been in flight, and the
+// process may have died in between, so upkeep looks again.
+func (n *Node) forgetOrigins() {
+	if !n.ready.Load() {
+		return // the image may lack topics that are yet to be replayed
+	}
+	image := n.Image()
+	exists := func(id ident.TopicID) bool {
+		_, ok := image.TopicByID(id)
+		return ok
+	}
+	for t := range image.Topics() {
+		n.each(t, func(p *partition.Partition) { p.ForgetOrigins(exists, n.now.UnixMilli()) })
 	}
 }

@@ -109,7 +109,10 @@ func (m *metaMachine) Dropped(token any, err error) {
 }
 
 // Lead implements replog.Machine.
-func (m *metaMachine) Lead(uint64) { m.n.ready.Store(true) }
+func (m *metaMachine) Lead(uint64) {
+	m.n.ready.Store(true)
+	m.n.emitAll()
+}
 
 // Unlead implements replog.Machine.
 func (m *metaMachine) Unlead() { m.n.ready.Store(false) }

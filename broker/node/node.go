@@ -173,8 +173,10 @@ func (n *Node) Tick(now time.Time) {
 	}
 }
 
-// Maintain looks at retention, time-based rolls and expiry of every partition.
+// Maintain looks at retention, time-based rolls, expiry and forgotten origins of
+// every partition.
 func (n *Node) Maintain(now time.Time) {
+	n.forgetOrigins()
 	for t := range n.Image().Topics() {
 		plan := n.c.Plan(t)
 		for i := range t.Partitions {

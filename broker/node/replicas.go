@@ -83,7 +83,7 @@ func (n *Node) act(d metadata.Delta) *replicaMachine {
 		n.chain(d.Topic)
 	case metadata.TopicDeleted:
 		delete(n.chains, d.Topic.ID)
-		n.forgetOrigin(d.Topic)
+		n.forgetOrigins()
 		for i, info := range d.Topic.Partitions {
 			n.destroy(ident.Partition{Topic: d.Topic.ID, Index: int32(i)}, info)
 		}

@@ -146,7 +146,7 @@ func (p *Partition) applyChained(e replog.Entry, d entry.Entry, a *Append) error
 	end := base + ident.Offset(c.span) + 1
 	p.log.SetEnd(end)
 	p.generation = c.generation
-	p.outbox.add(base, c.emissions)
+	p.outbox.add(base, d.Time, c.emissions)
 	p.producers.add(c.sequence, base, end-1, d.Time)
 	p.answer(a, base, false, nil)
 	p.wake()

@@ -9,11 +9,13 @@ import (
 	"github.com/varvelog/varve/internal/record"
 )
 
-// Refusals of topics with a chain, both retriable.
+// Refusals of topics with a chain, all retriable.
 var (
 	// ErrChainLoading: the topic's chain changed, and this broker does not run
 	// the new one yet.
 	ErrChainLoading = errors.New("partition: the topic's plugin chain is being loaded")
+	// ErrChainFailed: a plugin of the chain could not be run now.
+	ErrChainFailed = errors.New("partition: the topic's plugin chain could not be run")
 	// ErrOutboxFull: what the chain emitted waits to be delivered, and there is
 	// no room for more.
 	ErrOutboxFull = errors.New("partition: the outbox is full, dead letters or routed records wait for their target")
@@ -60,7 +62,8 @@ type chainState struct {
 	have    uint64 // generation that chain is
 	want    uint64 // generation that the metadata asks for
 	line    []*Append
-	busy    bool  // the first of the line runs
+	busy    bool // a batch runs
+	running *Append
 	pumping bool  // pump is on the stack
 	emits   int64 // bytes of emissions proposed and not applied
 }
@@ -108,14 +111,17 @@ func (p *Partition) runChain(a *Append) {
 		p.turnAway(a, q, err)
 		return
 	}
-	if p.marks.refuses(q) { // one before it was refused by the chain
+	if p.marks.behind(q) { // one before it was refused since this one was admitted
 		p.turnAway(a, q, ErrOutOfOrder)
 		return
 	}
 	batch := a.payload()
 	if c.chain == nil {
-		if a.Entry == nil {
+		switch {
+		case a.Entry == nil:
 			a.Entry = NewEntry(batch, a.Time, c.have, nil)
+		case a.Generation != c.have: // the chain changed while it stood in line
+			a.regenerate(c.have)
 		}
 		p.proposeBatch(a, q)
 		return
@@ -124,13 +130,13 @@ func (p *Partition) runChain(a *Append) {
 	chain := c.chain
 	var out ChainOutput
 	var made []byte
-	c.busy = true
+	c.busy, c.running = true, a
 	p.c.Run(func() {
 		if out = chain.Run(in); out.Err == nil {
 			made = newChained(in, out)
 		}
 	}, func() {
-		c.busy = false
+		c.busy, c.running = false, nil
 		p.chained(a, q, out, made)
 		p.pump()
 	})
@@ -142,9 +148,15 @@ func (p *Partition) chained(a *Append, q sequence, out ChainOutput, made []byte)
 	for _, e := range out.Emissions {
 		emits += int64(len(e)) + outboxItemBytes
 	}
+	if a.late {
+		p.outrun(a)
+		return
+	}
 	err := p.serving()
 	switch {
 	case err != nil:
+	case p.marks.behind(q): // one before it was refused while this one ran
+		err = ErrOutOfOrder
 	case out.Err != nil:
 		err = out.Err
 	case emits > 0 && p.outbox.bytes+p.chains.emits > 0 && p.outbox.bytes+p.chains.emits+emits > p.c.OutboxBytesMax:
@@ -164,6 +176,35 @@ func (p *Partition) chained(a *Append, q sequence, out ChainOutput, made []byte)
 func (p *Partition) turnAway(a *Append, q sequence, err error) {
 	p.landed(a)
 	p.refuse(a, q, err)
+}
+
+// overtake sees to it that what was admitted behind a producer's marked batch
+// does not pass it, now that the batch, or a newer epoch, is here and the mark
+// is lifted.
+func (p *Partition) overtake(id int64, m mark) {
+	c := &p.chains
+	if c.running != nil && c.running.sequence().follows(id, m) {
+		c.running.late = true
+	}
+	var kept, late []*Append
+	for _, a := range c.line {
+		if a.sequence().follows(id, m) {
+			late = append(late, a)
+		} else {
+			kept = append(kept, a)
+		}
+	}
+	c.line = kept
+	for _, a := range late {
+		p.outrun(a)
+	}
+}
+
+// outrun refuses a batch whose mark would hold up what comes in order behind
+// the batch that overtook it.
+func (p *Partition) outrun(a *Append) {
+	p.landed(a)
+	a.finish(ErrOutOfOrder)
 }
 
 // disband refuses everything that stands in line.

@@ -89,20 +89,23 @@ func (p *Partition) Trim(position uint64, now int64) {
 	p.propose(&p.trimming, tokenTrim, entry.OutboxTrim, now, binary.LittleEndian.AppendUint64(nil, position), nil)
 }
 
-// HasOrigin reports whether outboxes of a topic delivered here.
-func (p *Partition) HasOrigin(t ident.TopicID) bool {
-	for o := range p.origins { // order: a question
-		if o.Topic == t {
-			return true
-		}
+// ForgetOrigins makes the partition forget the outboxes of topics that exist no
+// more, which deliver nothing any more. now is in ms. What cannot be proposed
+// now is left for the next call.
+func (p *Partition) ForgetOrigins(exists func(ident.TopicID) bool, now int64) {
+	if p.serving() != nil {
+		return
 	}
-	return false
-}
-
-// Forget tells that a topic was deleted, so that its outboxes deliver nothing
-// any more. now is in ms.
-func (p *Partition) Forget(t ident.TopicID, now int64) {
-	p.propose(&p.forgetting, tokenForget, entry.ForgetOrigin, now, t[:], nil)
+	for _, o := range p.origins.sorted() {
+		if p.forgetting[o.Topic] || exists(o.Topic) {
+			continue
+		}
+		e := entry.Build(entry.ForgetOrigin, now, o.Topic[:], nil)
+		if err := p.c.Log.Propose(e, forgetToken(o.Topic), true); err != nil {
+			return
+		}
+		p.forgetting[o.Topic] = true
+	}
 }
 
 func (p *Partition) applyTrim(d entry.Entry) error {
@@ -125,7 +128,7 @@ func (p *Partition) applyForget(d entry.Entry) error {
 	return nil
 }
 
-func (o origins) appendTo(b []byte) []byte {
+func (o origins) sorted() []ident.Partition {
 	keys := make([]ident.Partition, 0, len(o))
 	for k := range o { // order: sorted below
 		keys = append(keys, k)
@@ -136,6 +139,11 @@ func (o origins) appendTo(b []byte) []byte {
 		}
 		return keys[i].Index < keys[j].Index
 	})
+	return keys
+}
+
+func (o origins) appendTo(b []byte) []byte {
+	keys := o.sorted()
 	le := binary.LittleEndian
 	b = le.AppendUint32(b, uint32(len(o)))
 	for _, k := range keys {

@@ -59,6 +59,17 @@ func (m *marks) refuses(q sequence) bool {
 	return false
 }
 
+// behind reports whether a batch comes behind its producer's marked one.
+func (m *marks) behind(q sequence) bool {
+	old, ok := m.byID[q.id]
+	return ok && q.follows(q.id, old)
+}
+
+// follows reports whether a batch comes behind a producer's marked one.
+func (q sequence) follows(id int64, m mark) bool {
+	return q.id == id && q.epoch == m.epoch && before(m.first, q.first)
+}
+
 // lift forgets a producer's mark.
 func (m *marks) lift(producer int64) {
 	delete(m.byID, producer)

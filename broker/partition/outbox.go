@@ -15,12 +15,14 @@ type Emission struct {
 	// Base is the offset of the batch that it was emitted with, Epoch the
 	// leader epoch.
 	Base ident.Offset
+	// Time is the leader's clock when that batch was appended, in ms.
+	Time int64
 	// Data is the emission, encoded (docs/format/emission.md), immutable.
 	Data []byte
 }
 
 // outboxItemBytes is what an emission costs beside its data.
-const outboxItemBytes = 8 + 8 + 4
+const outboxItemBytes = 8 + 8 + 8 + 4
 
 // outbox is a partition's emissions that are not yet delivered, in order. It is
 // applied state (D5).
@@ -30,9 +32,10 @@ type outbox struct {
 	bytes int64
 }
 
-func (o *outbox) add(base ident.Offset, emissions [][]byte) {
+func (o *outbox) add(base ident.Offset, time int64, emissions [][]byte) {
 	for _, e := range emissions {
-		o.items = append(o.items, Emission{Position: o.next, Base: base, Data: e})
+		// A copy: it may wait for long, and must not hold the whole entry.
+		o.items = append(o.items, Emission{Position: o.next, Base: base, Data: append([]byte(nil), e...)})
 		o.next++
 		o.bytes += int64(len(e)) + outboxItemBytes
 	}
@@ -55,6 +58,7 @@ func (o *outbox) appendTo(b []byte) []byte {
 	for _, e := range o.items {
 		b = le.AppendUint64(b, e.Position)
 		b = le.AppendUint64(b, uint64(e.Base))
+		b = le.AppendUint64(b, uint64(e.Time))
 		b = le.AppendUint32(b, uint32(len(e.Data)))
 		b = append(b, e.Data...)
 	}
@@ -77,8 +81,8 @@ func decodeOutbox(b []byte) (outbox, []byte, error) {
 		if len(b) < outboxItemBytes {
 			return o, nil, errState
 		}
-		e := Emission{Position: le.Uint64(b), Base: ident.Offset(le.Uint64(b[8:]))}
-		k := int64(le.Uint32(b[16:]))
+		e := Emission{Position: le.Uint64(b), Base: ident.Offset(le.Uint64(b[8:])), Time: int64(le.Uint64(b[16:]))}
+		k := int64(le.Uint32(b[24:]))
 		b = b[outboxItemBytes:]
 		if k > int64(len(b)) || e.Position >= o.next || i > 0 && e.Position != o.items[i-1].Position+1 {
 			return o, nil, errState

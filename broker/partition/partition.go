@@ -67,17 +67,18 @@ type Partition struct {
 	origins    origins
 
 	// Leader's state, lost with the leadership.
-	desired              Settings
-	asked                bool // desired is what Configure said
-	proposing            bool // a settings entry is in flight
-	starting             bool // a log start entry of retention is in flight
-	rolling              bool
-	expiring             bool
-	trimming, forgetting bool
-	chains               chainState
-	flight               map[int64]*inflight
-	marks                marks
-	queued               int64 // bytes proposed and not applied
+	desired    Settings
+	asked      bool // desired is what Configure said
+	proposing  bool // a settings entry is in flight
+	starting   bool // a log start entry of retention is in flight
+	rolling    bool
+	expiring   bool
+	trimming   bool
+	forgetting map[ident.TopicID]bool // entries in flight
+	chains     chainState
+	flight     map[int64]*inflight
+	marks      marks
+	queued     int64 // bytes proposed and not applied
 
 	ckpt work // checkpoint and I/O state
 
@@ -98,7 +99,7 @@ var _ replog.Machine = (*Partition)(nil)
 // if state is nil. It reads the files that the state names and changes those
 // that lie behind it.
 func Open(c Config, state []byte) (*Partition, error) {
-	p := &Partition{c: c, flight: map[int64]*inflight{}, watch: map[Watcher]struct{}{}}
+	p := &Partition{c: c, flight: map[int64]*inflight{}, forgetting: map[ident.TopicID]bool{}, watch: map[Watcher]struct{}{}}
 	s := saved{position: storage.EmptyPosition(0), settings: DefaultSettings(), producers: producers{byID: map[int64]*producer{}}, origins: origins{}}
 	if state != nil {
 		var err error
@@ -130,9 +131,10 @@ func (p *Partition) Lead(term uint64) {
 // Unlead implements replog.Machine.
 func (p *Partition) Unlead() {
 	p.leading.Store(false)
-	p.proposing, p.starting, p.rolling, p.expiring, p.trimming, p.forgetting = false, false, false, false, false, false
-	p.disband(ErrNotLeader)
+	p.proposing, p.starting, p.rolling, p.expiring, p.trimming = false, false, false, false, false
+	clear(p.forgetting)
 	p.marks.clear()
+	p.disband(ErrNotLeader) // which leaves marks, for it may lead again soon
 	p.wake()
 }
 

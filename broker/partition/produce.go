@@ -34,6 +34,7 @@ type Append struct {
 
 	same     []*Append // duplicates that wait for this one
 	answered bool
+	late     bool  // runs, and the one before it that was refused comes again
 	size     int64 // admitted with
 	emits    int64 // bytes of its emissions
 }
@@ -154,12 +155,17 @@ func (p *Partition) sequenced(a *Append, q sequence) bool {
 	}
 	// A gap against applied state is judged at apply: a healthy pipeline has
 	// the batches before this one in flight.
-	if m, ok := p.marks.byID[q.id]; ok && p.producers.passed(q.id, m) {
+	m, marked := p.marks.byID[q.id]
+	if marked && p.producers.passed(q.id, m) {
 		p.marks.lift(q.id) // the marked batch came in through another leader
+		marked = false
 	}
 	if p.marks.refuses(q) {
 		a.finish(ErrOutOfOrder)
 		return true
+	}
+	if marked {
+		p.overtake(q.id, m)
 	}
 	return false
 }
@@ -171,7 +177,7 @@ func (p *Partition) original(q sequence) *Append {
 		return nil
 	}
 	for _, b := range f.batches {
-		if s := b.sequence(); s.first == q.first && s.last == q.last {
+		if s := b.sequence(); s.first == q.first && s.last == q.last && !b.late {
 			return b
 		}
 	}
@@ -227,7 +233,7 @@ func (p *Partition) Dropped(token any, err error) {
 		t.finish(p.log.Start(), proposeError(err))
 	case *Delivery:
 		t.Done(0, proposeError(err))
-	case internalToken:
+	case internalToken, forgetToken:
 		p.settled(t)
 	}
 }

@@ -17,11 +17,16 @@ const (
 	tokenRoll
 	tokenExpiry
 	tokenTrim
-	tokenForget
 )
+
+// forgetToken marks the entry that forgets a deleted topic's outboxes.
+type forgetToken ident.TopicID
 
 // settled ends the wait for an entry of the leader's own.
 func (p *Partition) settled(token any) {
+	if t, ok := token.(forgetToken); ok {
+		delete(p.forgetting, ident.TopicID(t))
+	}
 	t, ok := token.(internalToken)
 	if !ok {
 		return
@@ -37,8 +42,6 @@ func (p *Partition) settled(token any) {
 		p.expiring = false
 	case tokenTrim:
 		p.trimming = false
-	case tokenForget:
-		p.forgetting = false
 	}
 }
 

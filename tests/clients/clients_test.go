@@ -27,7 +27,8 @@ type client struct {
 	fit func(scenario.Record) scenario.Record
 	// groups: headers are read grouped by their names.
 	groups bool
-	// untimed: it does not tell which timestamps its records got.
+	// untimed: it does not tell which timestamps records got that were sent
+	// without one.
 	untimed bool
 	// ownTime: it tells the timestamps it sent where the broker set others.
 	ownTime bool
@@ -39,11 +40,11 @@ const cache = "../../.cache/clients/"
 
 var clients = []client{
 	{name: "franz", command: []string{cache + "bin/franz"}},
-	{name: "sarama", command: []string{cache + "bin/sarama"}},
+	{name: "sarama", command: []string{cache + "bin/sarama"}, untimed: true},
 	{name: "kcat", command: []string{"python3", "kcat/client.py"}, fit: fitKcat, untimed: true,
 		without: []string{"again", "partitions", "retention", "altered", "raised", "earliest", "cluster", "left", "gone"}},
 	{name: "python", command: []string{cache + "venv/bin/python", "python/client.py"}},
-	{name: "kafkajs", command: []string{"node", "kafkajs/client.js"}, fit: groupHeaders, groups: true, untimed: true,
+	{name: "kafkajs", command: []string{"node", "kafkajs/client.js"}, fit: fitKafkajs, groups: true, untimed: true,
 		without: []string{"altered"}},
 	{name: "java", command: append([]string{"java"}, append(jvm, "varve.Client")...)},
 }

@@ -98,9 +98,10 @@ func fitKcat(r scenario.Record) scenario.Record {
 	return r
 }
 
-// groupHeaders brings headers of one name together: for kafkajs they are an
-// object, with an array where a name has several values.
-func groupHeaders(r scenario.Record) scenario.Record {
+// fitKafkajs brings headers of one name together, because they are an object
+// with an array where a name has several values, and empties the null values,
+// which kafkajs cannot encode.
+func fitKafkajs(r scenario.Record) scenario.Record {
 	var out []scenario.Header
 	done := map[string]bool{}
 	for _, h := range r.Headers {
@@ -110,6 +111,7 @@ func groupHeaders(r scenario.Record) scenario.Record {
 		done[h.Name] = true
 		for _, same := range r.Headers {
 			if same.Name == h.Name {
+				same.Value = append([]byte{}, same.Value...)
 				out = append(out, same)
 			}
 		}

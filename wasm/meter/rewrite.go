@@ -251,7 +251,7 @@ func (w *writer) function(f uint32) (uint32, error) {
 
 func (w *writer) exportSection() []byte {
 	var b []byte
-	count := uint32(len(w.m.exports))
+	count := uint32(0)
 	add := func(name string, kind Kind, index uint32) {
 		b = appendU32(append(appendName(b, name), byte(kind)), index)
 		count++
@@ -259,7 +259,6 @@ func (w *writer) exportSection() []byte {
 	for _, e := range w.m.exports {
 		add(e.name, e.kind, e.index)
 	}
-	count = uint32(len(w.m.exports))
 	for i, g := range w.m.globals {
 		if g.mutable {
 			add(globalName(i), KindGlobal, uint32(i))

@@ -128,8 +128,8 @@ func (m *module) readRefs(r *reader, e *element) {
 
 // readData checks the data segments; they are copied as they are.
 func (m *module) readData(r *reader) {
-	start := r.off
 	m.datas = r.count("data segments", m.o.SegmentsMax)
+	start := r.off
 	for i := range m.datas {
 		flags := r.u32()
 		switch {

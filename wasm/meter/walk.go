@@ -20,7 +20,8 @@ type walker struct {
 
 func (w *walker) next() (instr, bool) {
 	r := &w.r
-	in := instr{start: r.off, op: r.byte()}
+	in := instr{start: r.off}
+	in.op = r.byte() // after start is taken: the order of operands is not defined
 	if r.err != nil {
 		return in, false
 	}

@@ -203,7 +203,14 @@ mod tests {
 
     #[test]
     fn blocks_are_powers_of_two() {
-        for (size, want) in [(0, 16), (1, 16), (16, 16), (17, 32), (4096, 4096), (4097, 8192)] {
+        for (size, want) in [
+            (0, 16),
+            (1, 16),
+            (16, 16),
+            (17, 32),
+            (4096, 4096),
+            (4097, 8192),
+        ] {
             assert_eq!(block(size), Some(want), "{size}");
         }
         assert_eq!(block(usize::MAX), None);

@@ -175,7 +175,8 @@ impl<'a> Frame<'a> {
     pub(crate) fn read(head: &[u8], rest: &'a [u8]) -> Option<Frame<'a>> {
         let header_len = u32_at(head, 0)? as usize;
         let record_len = u32_at(head, 4)? as usize;
-        if header_len < HEADER_LEN || record_len < RECORD_LEN || (header_len | record_len) % 8 != 0 {
+        if header_len < HEADER_LEN || record_len < RECORD_LEN || (header_len | record_len) % 8 != 0
+        {
             return None;
         }
         let topic_len = u32_at(head, 44)? as usize;

@@ -98,15 +98,22 @@ macro_rules! plugin {
             })?
         };
 
-        $(#[cfg(not(target_arch = "wasm32"))]
-        const _: fn(&$crate::Context, &$crate::Record) -> $crate::Verdict =
-            |context, record| $transform(context, record);)?
+        // Natively the functions are checked and not reported as unused.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            $(#[used]
+            static TRANSFORM: fn(&$crate::Context, &$crate::Record) -> $crate::Verdict =
+                |context, record| $transform(context, record);)?
 
-        $(#[cfg(not(target_arch = "wasm32"))]
-        const _: fn(&$crate::Context, &$crate::Record) -> ::std::result::Result<(), $crate::Refusal> =
-            |context, record| $validate(context, record);)?
+            $(#[used]
+            static VALIDATE: fn(
+                &$crate::Context,
+                &$crate::Record,
+            ) -> ::std::result::Result<(), $crate::Refusal> =
+                |context, record| $validate(context, record);)?
 
-        $(#[cfg(not(target_arch = "wasm32"))]
-        const _: fn(&[u8]) -> bool = |bytes| $configure(bytes).is_ok();)?
+            $(#[used]
+            static CONFIGURE: fn(&[u8]) -> bool = |bytes| $configure(bytes).is_ok();)?
+        };
     };
 }

@@ -35,5 +35,9 @@ fn write(level: i32, line: &str) {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn write(level: i32, line: &str) {
-    eprintln!("{} {}", ["debug", "info", "warn", "error"][level as usize], line)
+    eprintln!(
+        "{} {}",
+        ["debug", "info", "warn", "error"][level as usize],
+        line
+    )
 }

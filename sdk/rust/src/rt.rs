@@ -27,24 +27,38 @@ pub fn checked(result: Result<(), Refusal>) -> Verdict {
 /// The words of the frame's header that the plugin writes. The broker reads
 /// them after a trap, at any instruction, so every store has to happen, and
 /// after what was written before it.
-struct Marks<'a>(&'a mut [u8]);
+struct Marks<'a>(&'a mut [u8; HEADER_LEN]);
 
 impl Marks<'_> {
+    #[inline(always)]
     fn store(&mut self, at: usize, value: u32) {
-        if let Some(word) = self.0.get_mut(at..at + 4) {
-            compiler_fence(Ordering::SeqCst);
-            // In a module the frame is aligned to 8; in tests it need not be,
-            // and an array has no alignment.
-            #[cfg(target_arch = "wasm32")]
-            unsafe {
-                word.as_mut_ptr().cast::<u32>().write_volatile(value)
-            };
-            #[cfg(not(target_arch = "wasm32"))]
-            unsafe {
-                word.as_mut_ptr().cast::<[u8; 4]>().write_volatile(value.to_le_bytes())
-            };
-            compiler_fence(Ordering::SeqCst);
-        }
+        assert!(at + 4 <= HEADER_LEN); // a constant: nothing is left of it
+        compiler_fence(Ordering::SeqCst);
+        // In a module the frame is aligned to 8; in tests it need not be, and
+        // an array has no alignment.
+        #[cfg(target_arch = "wasm32")]
+        unsafe {
+            self.0
+                .as_mut_ptr()
+                .add(at)
+                .cast::<u32>()
+                .write_volatile(value)
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        unsafe {
+            let word = self.0.as_mut_ptr().add(at).cast::<[u8; 4]>();
+            word.write_volatile(value.to_le_bytes())
+        };
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Says that `verdicts` hold those of the records before `cursor`, and that
+    /// the next one is being handled. Nothing comes between the two stores, so
+    /// fuel is not used up between them either: it is taken before both.
+    #[inline(always)]
+    fn advance(&mut self, cursor: u32, verdicts: usize) {
+        self.store(OUT_LEN, verdicts as u32);
+        self.store(CURSOR, cursor);
     }
 }
 
@@ -68,8 +82,11 @@ pub fn run(
         None => return false,
     };
     let context = records.context;
-    let mut marks = Marks(head);
-    marks.store(OUT_LEN, 0);
+    let mut marks = match head.try_into() {
+        Ok(head) => Marks(head),
+        Err(_) => return false,
+    };
+    marks.advance(0, 0);
     // A damaged count must not reserve more than the frame could need.
     out.reserve((records.count as usize).min(rest.len() / 32));
     marks.store(OUT_PTR, out.as_ptr() as usize as u32);
@@ -78,11 +95,10 @@ pub fn run(
             Some(record) => record,
             None => return false,
         };
-        marks.store(CURSOR, i);
+        marks.advance(i, out.len());
         let verdict = hook(&context, &record);
         make_room(out, verdict.size(), &mut marks);
         verdict.encode(out);
-        marks.store(OUT_LEN, out.len() as u32);
     }
     true
 }

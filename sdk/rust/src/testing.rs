@@ -160,11 +160,19 @@ impl TestFrame {
         let len = |p: &Option<Vec<u8>>| p.as_ref().map_or(-1i32, |p| p.len() as i32) as usize;
         word(out, 0);
         word(out, record.index.map_or(place, |i| i as usize));
-        let timestamp = if framed(TIMESTAMP) { record.timestamp } else { 0 };
+        let timestamp = if framed(TIMESTAMP) {
+            record.timestamp
+        } else {
+            0
+        };
         out.extend_from_slice(&timestamp.to_le_bytes());
         word(out, if framed(KEY) { len(&record.key) } else { 0 });
         word(out, if framed(VALUE) { len(&record.value) } else { 0 });
-        let (count, headers) = if framed(HEADERS) { record.headers.raw() } else { (0, &[][..]) };
+        let (count, headers) = if framed(HEADERS) {
+            record.headers.raw()
+        } else {
+            (0, &[][..])
+        };
         word(out, count as usize);
         word(out, headers.len());
         out.resize(out.len() + self.more_fixed, 0);

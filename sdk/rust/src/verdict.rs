@@ -5,6 +5,9 @@ use crate::frame::{HeaderIter, Record, HEADERS, KEY, TIMESTAMP, VALUE};
 /// Bytes of a message that the broker keeps.
 const MAX_MESSAGE: usize = 1024;
 
+/// The largest code of a plugin; those above are the broker's.
+const MAX_CODE: u16 = 999;
+
 /// What becomes of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict(Kind);
@@ -45,8 +48,9 @@ impl Verdict {
         Verdict(Kind::Replace(Patch::default()))
     }
 
-    /// The record failed; the stage's policy says what follows. Codes 0 to 999
-    /// are the plugin's. The message reaches the producer: put no data in it.
+    /// The record failed; the stage's policy says what follows. Codes are 0 to
+    /// 999, a larger one becomes 999. The message reaches the producer: put no
+    /// data in it.
     pub fn reject(code: u16, message: impl Into<String>) -> Verdict {
         Refusal::reject(code, message).into()
     }
@@ -173,11 +177,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The record failed; the stage's policy says what follows.
+    /// The record failed; the stage's policy says what follows. Codes are 0 to
+    /// 999, a larger one becomes 999.
     pub fn reject(code: u16, message: impl Into<String>) -> Refusal {
         Refusal {
             dead_letter: false,
-            code,
+            code: code.min(MAX_CODE),
             message: message.into(),
         }
     }
@@ -186,7 +191,7 @@ impl Refusal {
     pub fn dead_letter(code: u16, message: impl Into<String>) -> Refusal {
         Refusal {
             dead_letter: true,
-            code,
+            code: code.min(MAX_CODE),
             message: message.into(),
         }
     }

@@ -71,10 +71,17 @@ fn read_condition(json: &Json, depth: u32) -> Result<Condition, &'static str> {
     let members = json.as_object().ok_or("a condition is an object")?;
     let list = |json: &Json| -> Result<Vec<Condition>, &'static str> {
         let elements = json.as_array().ok_or("any and all have a list")?;
-        elements.iter().map(|e| read_condition(e, depth + 1)).collect()
+        elements
+            .iter()
+            .map(|e| read_condition(e, depth + 1))
+            .collect()
     };
     let bytes = |json: &Json| -> Result<Vec<u8>, &'static str> {
-        Ok(json.as_str().ok_or("a text is a string")?.as_bytes().to_vec())
+        Ok(json
+            .as_str()
+            .ok_or("a text is a string")?
+            .as_bytes()
+            .to_vec())
     };
     match members {
         [(name, value)] => match name.as_str() {
@@ -110,7 +117,10 @@ fn read_test(
         };
     }
     let path = json.get("json").ok_or("unknown condition")?;
-    let path = path.as_str().and_then(Path::parse).ok_or("json is a path")?;
+    let path = path
+        .as_str()
+        .and_then(Path::parse)
+        .ok_or("json is a path")?;
     match (equals, exists) {
         (Some(Json::Array(_) | Json::Object(_)), _) => Err("equals is no list and no object"),
         (Some(value), _) => Ok(Condition::Json(path, Test::Equals(value.clone()))),

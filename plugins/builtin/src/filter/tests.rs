@@ -5,18 +5,22 @@ use varve_sdk::Verdict;
 
 fn verdict(parameters: &str, record: TestRecord) -> Verdict {
     let rule = read_rule(&Json::parse(parameters.as_bytes()).unwrap()).unwrap();
-    record.transform(|_, r| match holds(&rule.condition, r, rule.reject_invalid) {
-        Ok(holds) if holds == rule.keep => Verdict::keep(),
-        Ok(_) => Verdict::drop(),
-        Err(verdict) => verdict,
-    })
+    record.transform(
+        |_, r| match holds(&rule.condition, r, rule.reject_invalid) {
+            Ok(holds) if holds == rule.keep => Verdict::keep(),
+            Ok(_) => Verdict::drop(),
+            Err(verdict) => verdict,
+        },
+    )
 }
 
 /// Whether a condition holds for a record with everything in it.
 fn matches(condition: &str) -> bool {
     let order = record()
         .key("eu-17")
-        .value(r#"{"user":{"country":"DE","age":42.0,"a.b":true,"none":null,"tags":["x"]},"n":1e2}"#)
+        .value(
+            r#"{"user":{"country":"DE","age":42.0,"a.b":true,"none":null,"tags":["x"]},"n":1e2}"#,
+        )
         .header("type", "first")
         .header("type", "order")
         .null_header("empty");
@@ -73,9 +77,13 @@ fn drop_is_the_opposite_of_keep() {
 
 #[test]
 fn null_parts_match_nothing() {
-    let parameters = r#"{"keep":{"any":[{"key_prefix":""},{"value_contains":""},{"json":"a","equals":null}]}}"#;
+    let parameters =
+        r#"{"keep":{"any":[{"key_prefix":""},{"value_contains":""},{"json":"a","equals":null}]}}"#;
     assert_eq!(verdict(parameters, record()), Verdict::drop());
-    assert_eq!(verdict(r#"{"keep":{"json":"a","exists":false}}"#, record()), Verdict::keep());
+    assert_eq!(
+        verdict(r#"{"keep":{"json":"a","exists":false}}"#, record()),
+        Verdict::keep()
+    );
 }
 
 #[test]
@@ -109,7 +117,13 @@ fn refuses_parameters() {
     ] {
         assert!(configure(parameters.as_bytes()).is_err(), "{parameters}");
     }
-    let deep = |n: usize| format!("{{\"keep\":{}{{\"all\":[]}}{}}}", r#"{"not":"#.repeat(n), "}".repeat(n));
+    let deep = |n: usize| {
+        format!(
+            "{{\"keep\":{}{{\"all\":[]}}{}}}",
+            r#"{"not":"#.repeat(n),
+            "}".repeat(n)
+        )
+    };
     assert!(configure(deep(15).as_bytes()).is_ok());
     assert!(configure(deep(16).as_bytes()).is_err());
 }

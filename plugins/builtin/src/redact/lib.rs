@@ -43,7 +43,9 @@ fn read_rule(parameters: &Json) -> Result<Rule, &'static str> {
             }
             "headers" => rule.headers = strings(value)?,
             "drop_headers" => rule.drop_headers = strings(value)?,
-            "replacement" => rule.text = value.as_str().ok_or("replacement is a string")?.to_string(),
+            "replacement" => {
+                rule.text = value.as_str().ok_or("replacement is a string")?.to_string()
+            }
             _ => return Err("unknown parameter"),
         }
     }
@@ -102,7 +104,11 @@ impl Rule {
                 continue;
             }
             let redacted = h.value.map(|_| self.text.as_bytes());
-            let value = if named(&self.headers, h.name) { redacted } else { h.value };
+            let value = if named(&self.headers, h.name) {
+                redacted
+            } else {
+                h.value
+            };
             out.push(h.name, value);
         }
         Some(out)

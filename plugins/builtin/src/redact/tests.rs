@@ -12,18 +12,36 @@ fn fields() {
     let rule = rule(r#"{"fields":["email","user.ssn","$.a\\.b","card.number"]}"#);
     let cases = [
         (r#"{"email":"a@b.c"}"#, r#"{"email":"***"}"#),
-        (" { \"email\" :\t\"a\" , \"n\":1.50 }\n", " { \"email\" :\t\"***\" , \"n\":1.50 }\n"),
+        (
+            " { \"email\" :\t\"a\" , \"n\":1.50 }\n",
+            " { \"email\" :\t\"***\" , \"n\":1.50 }\n",
+        ),
         (r#"{"email":5}"#, r#"{"email":"***"}"#),
-        (r#"{"email":true,"email":""}"#, r#"{"email":"***","email":"***"}"#),
+        (
+            r#"{"email":true,"email":""}"#,
+            r#"{"email":"***","email":"***"}"#,
+        ),
         (r#"{"\u0065mail":"x"}"#, r#"{"\u0065mail":"***"}"#),
-        (r#"{"user":{"ssn":"1","name":"n"}}"#, r#"{"user":{"ssn":"***","name":"n"}}"#),
-        (r#"{"user":[{"ssn":"1"},{"ssn":2}]}"#, r#"{"user":[{"ssn":"***"},{"ssn":"***"}]}"#),
-        (r#"[[{"email":"x"}],{"email":"y"}]"#, r#"[[{"email":"***"}],{"email":"***"}]"#),
+        (
+            r#"{"user":{"ssn":"1","name":"n"}}"#,
+            r#"{"user":{"ssn":"***","name":"n"}}"#,
+        ),
+        (
+            r#"{"user":[{"ssn":"1"},{"ssn":2}]}"#,
+            r#"{"user":[{"ssn":"***"},{"ssn":"***"}]}"#,
+        ),
+        (
+            r#"[[{"email":"x"}],{"email":"y"}]"#,
+            r#"[[{"email":"***"}],{"email":"***"}]"#,
+        ),
         (
             r#"{"email":{"home":"x","all":["y",null,{"email":1}]},"z":"z"}"#,
             r#"{"email":{"home":"***","all":["***",null,{"email":"***"}]},"z":"z"}"#,
         ),
-        (r#"{"a.b":"x","a":{"b":"y"}}"#, r#"{"a.b":"***","a":{"b":"y"}}"#),
+        (
+            r#"{"a.b":"x","a":{"b":"y"}}"#,
+            r#"{"a.b":"***","a":{"b":"y"}}"#,
+        ),
         (
             r#"{"card":{"x":{"number":1}},"user":{"card":{"number":1}},"card":{"number":9}}"#,
             r#"{"card":{"x":{"number":1}},"user":{"card":{"number":1}},"card":{"number":"***"}}"#,
@@ -65,7 +83,9 @@ fn sixty_four_fields() {
         format!("{{\"fields\":[{}]}}", names.join(","))
     };
     let rule = rule(&list(64));
-    let got = record().value(r#"{"f63":1}"#).transform(|_, r| rule.apply(r));
+    let got = record()
+        .value(r#"{"f63":1}"#)
+        .transform(|_, r| rule.apply(r));
     assert_eq!(got, Verdict::replace().value(r#"{"f63":"***"}"#));
     assert!(configure(list(65).as_bytes()).is_err());
 }
@@ -77,7 +97,10 @@ fn values_that_are_not_json() {
         (&b""[..], "expected a value at byte 0"),
         (b"hello", "expected a value at byte 0"),
         (br#"{"email":"a"} x"#, "expected the end at byte 14"),
-        (br#"{"email":"a""#, "expected a comma or the closing bracket at byte 12"),
+        (
+            br#"{"email":"a""#,
+            "expected a comma or the closing bracket at byte 12",
+        ),
         (b"\"\xff\"", "expected UTF-8 at byte 1"),
     ] {
         let got = record().value(value).transform(|_, r| rule.apply(r));

@@ -161,7 +161,7 @@ enum State {
 /// Reads a text token by token. After an error or the end it gives the same
 /// again.
 pub struct Reader<'a> {
-    src: &'a str,
+    src: &'a [u8], // UTF-8
     at: usize,
     start: usize,
     depth: u32,
@@ -175,10 +175,10 @@ impl<'a> Reader<'a> {
     /// the first token.
     pub fn new(src: &'a [u8]) -> Reader<'a> {
         let (src, error) = match std::str::from_utf8(src) {
-            Ok(src) => (src, None),
+            Ok(_) => (src, None),
             Err(e) => {
                 let (at, what) = (e.valid_up_to(), "expected UTF-8");
-                ("", Some(Error { at, what }))
+                (&[][..], Some(Error { at, what }))
             }
         };
         Reader {
@@ -220,38 +220,38 @@ impl<'a> Reader<'a> {
         if self.state == State::AfterValue {
             if self.depth == 0 {
                 self.start = self.at;
-                return match self.peek() {
-                    None => Ok(None),
-                    Some(_) => self.fail("expected the end"),
+                return match self.at == self.src.len() {
+                    true => Ok(None),
+                    false => self.fail("expected the end"),
                 };
             }
             match (self.peek(), self.in_object()) {
-                (Some(b','), object) => {
+                (b',', object) => {
                     self.at += 1;
                     self.skip_space();
                     self.state = if object { State::Key } else { State::Value };
                 }
-                (Some(b'}'), true) => return self.close(Token::ObjectEnd),
-                (Some(b']'), false) => return self.close(Token::ArrayEnd),
+                (b'}', true) => return self.close(Token::ObjectEnd),
+                (b']', false) => return self.close(Token::ArrayEnd),
                 _ => return self.fail("expected a comma or the closing bracket"),
             }
         }
         self.start = self.at;
         match self.state {
-            State::FirstKey if self.peek() == Some(b'}') => self.close(Token::ObjectEnd),
-            State::FirstElement if self.peek() == Some(b']') => self.close(Token::ArrayEnd),
+            State::FirstKey if self.peek() == b'}' => self.close(Token::ObjectEnd),
+            State::FirstElement if self.peek() == b']' => self.close(Token::ArrayEnd),
             State::FirstKey | State::Key => self.key().map(Some),
             _ => self.value().map(Some),
         }
     }
 
     fn key(&mut self) -> Result<Token<'a>, Error> {
-        if self.peek() != Some(b'"') {
+        if self.peek() != b'"' {
             return self.fail("expected a name");
         }
         let text = self.string()?;
         self.skip_space();
-        if self.peek() != Some(b':') {
+        if self.peek() != b':' {
             return self.fail("expected a colon");
         }
         self.at += 1;
@@ -261,13 +261,13 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self) -> Result<Token<'a>, Error> {
         let token = match self.peek() {
-            Some(b'{') => return self.open(true),
-            Some(b'[') => return self.open(false),
-            Some(b'"') => Token::String(self.string()?),
-            Some(b'-' | b'0'..=b'9') => Token::Number(self.number()?),
-            Some(b't') => self.word("true", Token::Bool(true))?,
-            Some(b'f') => self.word("false", Token::Bool(false))?,
-            Some(b'n') => self.word("null", Token::Null)?,
+            b'{' => return self.open(true),
+            b'[' => return self.open(false),
+            b'"' => Token::String(self.string()?),
+            b'-' | b'0'..=b'9' => Token::Number(self.number()?),
+            b't' => self.word("true", Token::Bool(true))?,
+            b'f' => self.word("false", Token::Bool(false))?,
+            b'n' => self.word("null", Token::Null)?,
             _ => return self.fail("expected a value"),
         };
         self.state = State::AfterValue;
@@ -279,7 +279,11 @@ impl<'a> Reader<'a> {
             return self.fail("nested too deep");
         }
         let bit = 1 << self.depth;
-        self.objects = if object { self.objects | bit } else { self.objects & !bit };
+        self.objects = if object {
+            self.objects | bit
+        } else {
+            self.objects & !bit
+        };
         self.depth += 1;
         self.at += 1;
         let (state, token) = match object {
@@ -303,7 +307,7 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self, word: &str, token: Token<'a>) -> Result<Token<'a>, Error> {
-        if !self.src.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+        if !self.src[self.at..].starts_with(word.as_bytes()) {
             return self.fail("expected a value");
         }
         self.at += word.len();
@@ -311,59 +315,66 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Result<Text<'a>, Error> {
-        let bytes = self.src.as_bytes();
         self.at += 1;
         let first = self.at;
         let mut escaped = false;
         loop {
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    let len = match bytes.get(self.at + 1) {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-                        Some(b'u') if hex4(&bytes[self.at + 2..]).is_some() => 6,
-                        _ => return self.fail("expected an escape"),
-                    };
-                    self.at += len;
+            self.at += plain(&self.src[self.at..]);
+            let len = match self.peek() {
+                b'"' => break,
+                b'\\' => match self.src.get(self.at + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                    Some(b'u') if hex4(&self.src[self.at + 2..]).is_some() => 6,
+                    _ => return self.fail("expected an escape"),
+                },
+                _ if self.at == self.src.len() => {
+                    return self.fail("expected the end of the string")
                 }
-                Some(0..=0x1f) => return self.fail("expected an escaped control character"),
-                Some(_) => self.at += 1,
-                None => return self.fail("expected the end of the string"),
-            }
+                _ => return self.fail("expected an escaped control character"),
+            };
+            escaped = true;
+            self.at += len;
         }
         self.at += 1;
-        let raw = &self.src[first..self.at - 1];
+        let raw = self.text(first, self.at - 1);
         Ok(Text { raw, escaped })
+    }
+
+    /// A piece of the text that begins and ends at ASCII characters.
+    fn text(&self, first: usize, end: usize) -> &'a str {
+        let bytes = &self.src[first..end];
+        // The whole text is UTF-8, and an ASCII byte is never inside of
+        // another character.
+        unsafe { std::str::from_utf8_unchecked(bytes) }
     }
 
     fn number(&mut self) -> Result<&'a str, Error> {
         let first = self.at;
-        if self.peek() == Some(b'-') {
+        if self.peek() == b'-' {
             self.at += 1;
         }
-        if self.peek() == Some(b'0') {
+        if self.peek() == b'0' {
             self.at += 1;
         } else {
             self.digits()?;
         }
-        if self.peek() == Some(b'.') {
+        if self.peek() == b'.' {
             self.at += 1;
             self.digits()?;
         }
-        if let Some(b'e' | b'E') = self.peek() {
+        if let b'e' | b'E' = self.peek() {
             self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
+            if let b'+' | b'-' = self.peek() {
                 self.at += 1;
             }
             self.digits()?;
         }
-        Ok(&self.src[first..self.at])
+        Ok(self.text(first, self.at))
     }
 
     fn digits(&mut self) -> Result<(), Error> {
         let first = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
+        while self.peek().wrapping_sub(b'0') < 10 {
             self.at += 1;
         }
         if self.at == first {
@@ -372,17 +383,52 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+        while self.peek() <= b' ' {
+            match self.peek() {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                _ => break,
+            }
         }
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.src.as_bytes().get(self.at).copied()
+    /// The byte to come. 0, which no token begins with, at the end.
+    #[inline(always)]
+    fn peek(&self) -> u8 {
+        match self.src.get(self.at) {
+            Some(&b) => b,
+            None => 0,
+        }
     }
 
+    #[cold]
     fn fail<T>(&self, what: &'static str) -> Result<T, Error> {
         Err(Error { at: self.at, what })
     }
+}
+
+/// How many bytes stand before the first quote, backslash or control character.
+/// Eight at a time, because instructions are paid for one by one and most of a
+/// text goes through here.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let mut at = 0;
+    while let Some(Ok(word)) = bytes.get(at..at + 8).map(<[u8; 8]>::try_from) {
+        let w = u64::from_le_bytes(word);
+        let (quote, backslash) = (w ^ ONES * 0x22, w ^ ONES * 0x5c);
+        // The high bit of a byte is set where the byte is below 0x20, or where
+        // a difference is 0; borrows spoil only bytes behind the first such.
+        let hits = (w.wrapping_sub(ONES * 0x20) & !w)
+            | (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash);
+        if hits & HIGH != 0 {
+            return at + ((hits & HIGH).trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = &bytes[at..];
+    let end = |&b: &u8| b < 0x20 || b == b'"' || b == b'\\';
+    at + rest.iter().position(end).unwrap_or(rest.len())
 }

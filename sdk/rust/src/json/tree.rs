@@ -46,9 +46,10 @@ impl Json {
                     Some(closed) => closed,
                     None => break,
                 },
-                Token::String(text) => {
-                    (std::mem::take(&mut name), Json::String(text.decode().into_owned()))
-                }
+                Token::String(text) => (
+                    std::mem::take(&mut name),
+                    Json::String(text.decode().into_owned()),
+                ),
                 Token::Number(text) => (std::mem::take(&mut name), Json::Number(text.to_string())),
                 Token::Bool(b) => (std::mem::take(&mut name), Json::Bool(b)),
                 Token::Null => (std::mem::take(&mut name), Json::Null),
@@ -127,9 +128,7 @@ pub fn number_eq(a: &str, b: &str) -> bool {
     }
     match (Decimal::read(a), Decimal::read(b)) {
         (Some(a), Some(b)) => {
-            a.exponent == b.exponent
-                && a.negative == b.negative
-                && a.digits().eq(b.digits())
+            a.exponent == b.exponent && a.negative == b.negative && a.digits().eq(b.digits())
         }
         _ => false,
     }
@@ -145,7 +144,7 @@ struct Decimal<'a> {
 impl<'a> Decimal<'a> {
     fn read(text: &'a str) -> Option<Decimal<'a>> {
         let unsigned = text.strip_prefix('-').unwrap_or(text);
-        let (mantissa, exponent) = match unsigned.find(|c| c == 'e' || c == 'E') {
+        let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
             Some(at) => {
                 let exponent = &unsigned[at + 1..];
                 if exponent.len() > 18 {
@@ -156,7 +155,10 @@ impl<'a> Decimal<'a> {
             None => (unsigned, 0),
         };
         let mantissa = mantissa.as_bytes();
-        let point = mantissa.iter().position(|&b| b == b'.').unwrap_or(mantissa.len());
+        let point = mantissa
+            .iter()
+            .position(|&b| b == b'.')
+            .unwrap_or(mantissa.len());
         let zero = |b: &u8| *b == b'0' || *b == b'.';
         let first = match mantissa.iter().position(|b| !zero(b)) {
             Some(first) => first,
