@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/varvelog/varve/broker/metadata"
@@ -85,10 +86,15 @@ func (n *Node) load(t *metadata.Topic, l *loadedChain) {
 
 // reloadChains tries again to load chains that could not be.
 func (n *Node) reloadChains() {
-	for id, l := range n.chains { // order: independent of each other
-		if !l.failed || n.now.Before(l.retry) {
-			continue
+	var ids []ident.TopicID
+	for id, l := range n.chains { // order: sorted below
+		if l.failed && !n.now.Before(l.retry) {
+			ids = append(ids, id)
 		}
+	}
+	slices.SortFunc(ids, func(a, b ident.TopicID) int { return slices.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		l := n.chains[id]
 		if t, ok := n.topic(id); ok && t.ChainGeneration == l.generation {
 			n.load(t, l)
 		}

@@ -22,6 +22,27 @@ type item struct {
 	system bool
 }
 
+// outboxTestMax is a small outbox.
+const outboxTestMax = 400
+
+// jobs is a Runner that keeps what it is given until the test runs it.
+type jobs struct {
+	list []func()
+}
+
+func (j *jobs) run(work, done func()) {
+	j.list = append(j.list, func() { work(); done() })
+}
+
+// step runs the oldest n jobs, and those that they lead to; -1 means all.
+func (j *jobs) step(n int) {
+	for ; n != 0 && len(j.list) > 0; n-- {
+		f := j.list[0]
+		j.list = j.list[1:]
+		f()
+	}
+}
+
 // queue is a Proposer that keeps what it is given until the test decides.
 type queue struct {
 	items []item
@@ -44,6 +65,7 @@ type site struct {
 	p     *Partition
 	state []byte         // of the last checkpoint
 	tail  []replog.Entry // applied since then
+	jobs  jobs
 }
 
 func newSite(t testing.TB, inject func(vfs.Op) error, log Proposer) *site {
@@ -60,6 +82,7 @@ func (s *site) open(log Proposer) {
 	s.t.Helper()
 	p, err := Open(Config{
 		FS: s.over, Dir: testDir, Cache: storage.NewCache(storage.Limits{}), Log: log, QueueBytesMax: 64 << 10,
+		Run: s.jobs.run, Entropy: func() uint64 { return 7 }, OutboxBytesMax: outboxTestMax,
 	}, s.state)
 	if err != nil {
 		s.t.Fatal(err)

@@ -35,7 +35,7 @@ type outbox struct {
 func (o *outbox) add(base ident.Offset, time int64, emissions [][]byte) {
 	for _, e := range emissions {
 		// A copy: it may wait for long, and must not hold the whole entry.
-		o.items = append(o.items, Emission{Position: o.next, Base: base, Data: append([]byte(nil), e...)})
+		o.items = append(o.items, Emission{Position: o.next, Base: base, Time: time, Data: append([]byte(nil), e...)})
 		o.next++
 		o.bytes += int64(len(e)) + outboxItemBytes
 	}

@@ -29,14 +29,14 @@ func TestVerdicts(t *testing.T) {
 	g := garbage()
 	g.raw = []byte{byte(abi.Reject), 1} // cut short: garbage for 1 and 2
 	rows := []struct {
-		name     string
-		answer   answer
-		hook     abi.Hook
-		fates    string
-		garbage  bool // record 2 fails as well
-		code     abi.Code
-		open     string // with an open breaker
-		sensible string // what a sensitive stage makes of it
+		name      string
+		answer    answer
+		hook      abi.Hook
+		fates     string
+		garbage   bool // record 2 fails as well
+		code      abi.Code
+		open      string // with an open breaker
+		sensitive string // what a sensitive stage makes of it
 	}{
 		{"keep", keep(), abi.HookTransform, "kkkk", false, 0, "kkkk", "kkkk"},
 		{"keep", keep(), abi.HookValidate, "kkkk", false, 0, "kkkk", "kkkk"},
@@ -58,7 +58,7 @@ func TestVerdicts(t *testing.T) {
 		{"garbage", g, abi.HookValidate, "xldk", true, 1002, "xxdk", "xldx"},
 	}
 	for _, row := range rows {
-		for mode, fates := range []string{row.fates, row.open, row.sensible} {
+		for mode, fates := range []string{row.fates, row.open, row.sensitive} {
 			for p := plugins.OnFailureReject; p <= plugins.OnFailurePass; p++ {
 				t.Run(fmt.Sprintf("%s/%v/%v/%d", row.name, row.hook, p, mode), func(t *testing.T) {
 					in := clientBatch(t, record.None, false, numbered(3))
@@ -175,7 +175,6 @@ func TestTailIsCutAndNothingLeft(t *testing.T) {
 // changed the record: the client's bytes, but nothing that a sensitive stage took
 // away.
 func TestDeadLetterPayload(t *testing.T) {
-	letter := func(*Stage) {}
 	for _, row := range []struct {
 		name      string
 		sensitive [2]bool
@@ -192,7 +191,6 @@ func TestDeadLetterPayload(t *testing.T) {
 				return stageOf(v, &native{t: t, do: func(*seen) answer { return value([]byte(v)) }}, func(s *Stage) { s.Spec.Sensitive = row.sensitive[i] })
 			}
 			last := stageOf("last", &native{t: t, do: func(*seen) answer { return toDeadLetter(3, "m\xff") }}, func(s *Stage) {
-				letter(s)
 				s.Spec.DeadLetter = plugins.DeadLetterSpec{Topic: "elsewhere", Payload: row.payload}
 			})
 			rs := numbered(1)

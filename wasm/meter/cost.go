@@ -149,7 +149,7 @@ func (p *planner) close() {
 		return
 	}
 	f := &p.frames[len(p.frames)-1]
-	_ = inner.escaped
+	f.maybe = f.maybe || inner.escaped
 	f.dead = f.dead || inner.op == opLoop && inner.dead // no branch leads behind a loop
 	if inner.called {
 		p.calledIn(f)
