@@ -97,7 +97,7 @@ func TestGoGuest(t *testing.T) {
 	})
 
 	t.Run("traps", func(t *testing.T) {
-		for value, want := range map[string]Why{"panic": WhyExit, "exit": WhyExit} {
+		for value, want := range map[string]Why{"panic": WhyTrapped, "exit": WhyExit} {
 			for range 2 {
 				r := call(t, p, frameOfValues(t, "one", "two", value, "four"))
 				if r.Trap == nil || r.Trap.Why != want || r.Trap.Cursor != 2 {

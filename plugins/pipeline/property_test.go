@@ -87,7 +87,7 @@ func (x *trial) model() *model {
 }
 
 func TestAgainstModel(t *testing.T) {
-	trials := uint64(1500)
+	trials := uint64(800)
 	if testing.Short() {
 		trials = 200
 	}
@@ -105,7 +105,7 @@ func TestAgainstModel(t *testing.T) {
 		}
 		letters += len(out.Emissions)
 	}
-	if refused < 50 || rebuilt < 100 || letters < 100 {
+	if refused < 100 || rebuilt < 100 || letters < 500 {
 		t.Fatalf("the trials cover too little: %d refused, %d rebuilt, %d letters", refused, rebuilt, letters)
 	}
 }

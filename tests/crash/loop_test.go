@@ -91,13 +91,7 @@ func (l *load) finish(t *testing.T) []acked {
 // TestCrashLoop kills the broker under load, again and again
 // (VARVE_CRASH_ROUNDS), and then reads everything back.
 func TestCrashLoop(t *testing.T) {
-	rounds := 5
-	if s := os.Getenv("VARVE_CRASH_ROUNDS"); s != "" {
-		var err error
-		if rounds, err = strconv.Atoi(s); err != nil {
-			t.Fatalf("VARVE_CRASH_ROUNDS=%q: %v", s, err)
-		}
-	}
+	rounds := crashRounds(t)
 	bin, dir, port := build(t), t.TempDir(), freePort(t)
 	settings := []string{"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "log.level=warn"}
 	p := start(t, bin, dir, port, settings...)
@@ -118,6 +112,20 @@ func TestCrashLoop(t *testing.T) {
 	judge(t, acks, records)
 	p.stop(t)
 	t.Logf("%d kills, %d records acknowledged", rounds, len(acks))
+}
+
+// crashRounds is how often a test kills the broker.
+func crashRounds(t *testing.T) int {
+	t.Helper()
+	s := os.Getenv("VARVE_CRASH_ROUNDS")
+	if s == "" {
+		return 5
+	}
+	rounds, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("VARVE_CRASH_ROUNDS=%q: %v", s, err)
+	}
+	return rounds
 }
 
 func create(t *testing.T, port int, topic string, partitions int32) {
