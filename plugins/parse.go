@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/varvelog/varve/wasm/abi"
@@ -16,12 +18,16 @@ var ErrSpec = errors.New("invalid specification")
 
 const maxShownBytes = 64
 
-// fieldError says what is wrong with a field, and what to do.
+// fieldError says what is wrong with a field, and what to do. The value is shown
+// as it was written; a JSON string brings its quotes.
 func fieldError(field, value, remedy string) error {
-	if len(value) > maxShownBytes {
-		value = value[:maxShownBytes] + "..."
+	if !strings.HasPrefix(value, `"`) {
+		value = strconv.Quote(value)
 	}
-	return fmt.Errorf("%w: %s: %q: %s", ErrSpec, field, value, remedy)
+	if len(value) > maxShownBytes {
+		value = strings.ToValidUTF8(value[:maxShownBytes], "") + "..."
+	}
+	return fmt.Errorf("%w: %s: %s: %s", ErrSpec, field, value, remedy)
 }
 
 // ParseStage reads and checks a stage specification, and fills in the defaults.

@@ -131,27 +131,3 @@ func TestTrapIsChargedToOneRecord(t *testing.T) {
 	verdicts(t, call(t, p, frameOf(t, 7, 3)), 3)
 }
 
-func BenchmarkKeepAll1000x100(b *testing.B) {
-	r := newRuntime(b)
-	p := newPool(b, r, wasmtest.KeepAll(), PoolConfig{})
-	var f abi.Frame
-	f.Begin(nil, &testContext, abi.PartValue)
-	value := make([]byte, 100)
-	for i := range 1000 {
-		if err := f.Add(&abi.Record{Index: uint32(i), Value: value}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	frame := f.Finish()
-	var dst []byte
-	b.ReportAllocs()
-	b.ResetTimer()
-	for b.Loop() {
-		r, err := p.Call(abi.HookTransform, testContext, frame, testFuel, dst)
-		if err != nil || r.Trap != nil || len(r.Out) != 1000 {
-			b.Fatal(err, r)
-		}
-		dst = r.Out
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/record")
-}

@@ -216,17 +216,22 @@ func TestConfigureIsPartOfTheImage(t *testing.T) {
 	m.Func("varve_transform").Body = c.I64(wasmtest.OutAt<<32 | 7)
 	m.Func("varve_transform").Locals = nil
 	p := newPool(t, newRuntime(t), m, PoolConfig{Parameters: []byte(`{"a":12}`), InstancesMax: 4})
-	frame := frameOf(t, 0, 1)
-	var wg sync.WaitGroup
-	for range 8 { // on several instances, of which one ran configure
-		wg.Go(func() {
-			r, err := p.Call(abi.HookTransform, testContext, frame, testFuel, nil)
-			if err != nil || len(r.Out) != 7 || r.Out[1] != 8 {
-				t.Errorf("%x, %v", r.Out, err)
-			}
-		})
+	first, err := p.acquire() // the one that ran configure
+	if err != nil {
+		t.Fatal(err)
 	}
-	wg.Wait()
+	if r := call(t, p, frameOf(t, 0, 1)); len(r.Out) != 7 || r.Out[1] != 8 {
+		t.Errorf("in a copy: %x", r.Out)
+	}
+	if err := p.release(first, 0); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.all) != 2 || p.idle[1] != first {
+		t.Fatalf("%d instances", len(p.all))
+	}
+	if r := call(t, p, frameOf(t, 0, 1)); len(r.Out) != 7 || r.Out[1] != 8 {
+		t.Errorf("in the first one: %x", r.Out)
+	}
 }
 
 func TestLog(t *testing.T) {

@@ -71,7 +71,7 @@ func (r *region) reset(w window, n int) error {
 	from := (w.at + osPage - 1) &^ (osPage - 1)
 	to := min((w.at+n+osPage-1)&^(osPage-1), (w.at+w.size)&^(osPage-1))
 	if from >= to {
-		from, to = 0, 0
+		return drop(r.mem)
 	}
 	if w.image == nil {
 		clear(r.mem[from:to])

@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"github.com/varvelog/varve/wasm/abi"
@@ -86,6 +87,31 @@ func TestFrameLeavesNothing(t *testing.T) {
 	}
 	if r := call(t, p, frameOf(t, 0, 1)); !bytes.Equal(r.Out, make([]byte, 4)) {
 		t.Fatalf("what a frame left behind: %x", r.Out)
+	}
+}
+
+// TestFrameBufferOfTheImage is a buffer that is not zero in the image and does not
+// begin at a page: a long frame over it must not show later.
+func TestFrameBufferOfTheImage(t *testing.T) {
+	const start = wasmtest.HeapAt + 1032
+	pattern := make([]byte, 4*PageBytes)
+	for i := range len(pattern) / 4 {
+		binary.LittleEndian.PutUint32(pattern[4*i:], uint32(i)+1)
+	}
+	// Answers with the 4 bytes at 100 KiB of the frame's buffer.
+	m := wasmtest.Plugin(code().I32(wasmtest.OutAt).Get(0).Load32(100 << 10).Store32(0).I64(wasmtest.OutAt<<32 | 4))
+	m.Pages, m.Globals[0].Init = 8, start
+	m.Data = []wasmtest.Data{{Offset: wasmtest.HeapAt, Bytes: pattern}}
+	p := newPool(t, newRuntime(t), m, PoolConfig{InstancesMax: 1})
+	want := pattern[start-wasmtest.HeapAt+100<<10:][:4]
+	long := append(frameOf(t, 0, 1), bytes.Repeat([]byte{0xee}, 200<<10)...)
+	for range 2 {
+		if r := call(t, p, frameOf(t, 0, 1)); !bytes.Equal(r.Out, want) {
+			t.Fatalf("%x in the buffer, want %x", r.Out, want)
+		}
+		if r := call(t, p, long); !bytes.Equal(r.Out, []byte{0xee, 0xee, 0xee, 0xee}) {
+			t.Fatalf("long frame: %x", r.Out)
+		}
 	}
 }
 

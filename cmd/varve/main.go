@@ -14,7 +14,8 @@ import (
 var version = "dev"
 
 func main() {
-	if err := app().Run(os.Args); err != nil {
+	a := app()
+	if err := a.Run(permute(a, os.Args)); err != nil {
 		fmt.Fprintln(os.Stderr, "varve: "+strings.TrimSpace(err.Error()))
 		os.Exit(exitCode(err))
 	}
@@ -33,9 +34,10 @@ func (e usageError) Unwrap() error { return e.error }
 
 func app() *cli.App {
 	return &cli.App{
-		Name:    "varve",
-		Usage:   "a streaming storage broker that any Kafka client talks to",
-		Version: version,
+		Name:     "varve",
+		HelpName: "varve",
+		Usage:    "a streaming storage broker that any Kafka client talks to",
+		Version:  version,
 		Description: "Start with `varve serve`: it needs no settings, keeps its data in ./varve-data\n" +
 			"and serves Kafka clients on 127.0.0.1:9092.",
 		HideVersion:          true,
@@ -43,7 +45,9 @@ func app() *cli.App {
 		Suggest:              true,
 		ExitErrHandler:       func(*cli.Context, error) {}, // main prints and exits
 		OnUsageError:         func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
-		Commands:             []*cli.Command{serveCommand(), versionCommand()},
+		Commands: []*cli.Command{
+			serveCommand(), pluginCommand(), stageCommand(), chainCommand(), docsCommand(), versionCommand(),
+		},
 		CommandNotFound: func(c *cli.Context, name string) {
 			fmt.Fprintf(os.Stderr, "varve: unknown command %q; `varve help` lists the commands\n", name)
 			os.Exit(exitUsage)
@@ -52,12 +56,12 @@ func app() *cli.App {
 }
 
 func versionCommand() *cli.Command {
-	return &cli.Command{
+	return verb(&cli.Command{
 		Name:  "version",
 		Usage: "print the version",
 		Action: func(c *cli.Context) error {
 			_, err := fmt.Fprintln(c.App.Writer, version)
 			return err
 		},
-	}
+	})
 }

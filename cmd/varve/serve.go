@@ -21,7 +21,7 @@ import (
 )
 
 func serveCommand() *cli.Command {
-	return &cli.Command{
+	return verb(&cli.Command{
 		Name:  "serve",
 		Usage: "run a broker",
 		Description: `Data lies in ./varve-data, Kafka clients connect to 127.0.0.1:9092, HTTP is on
@@ -42,9 +42,8 @@ Examples:
 			&cli.StringFlag{Name: "properties", Usage: "read settings from a Kafka server.properties `FILE`"},
 			&cli.StringSliceFlag{Name: "set", Usage: "set one setting, `NAME=VALUE`; may be repeated"},
 		},
-		Action:       serve,
-		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
-	}
+		Action: serve,
+	})
 }
 
 func serve(c *cli.Context) error {

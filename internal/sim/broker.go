@@ -25,8 +25,9 @@ type broker struct {
 	asked   int // requests not yet answered
 }
 
-// config returns the broker's configuration.
-func (s *run) config() node.Config {
+// config returns the configuration of a life of the broker.
+func (b *broker) config() node.Config {
+	s := b.s
 	p := s.plan
 	e := replog.DefaultConfig(s.disk.fs)
 	e.WAL.Entropy = s.rng.entropy.Uint64
@@ -34,11 +35,12 @@ func (s *run) config() node.Config {
 	e.WaitBytesMax, e.WaitMax, e.TasksMax, e.DiskReserve = p.waitBytes, p.waitMax, p.tasks, p.diskReserve
 	return node.Config{
 		Engine: e, ID: 1, ClusterID: "sim", QueueBytesMax: p.queueBytes, MaintainEvery: p.maintain,
-		Cache: storage.Limits{TailBytes: p.tailBytes, OpenFiles: 4, IndexBytes: 4096},
-		Plan:  s.topicPlan,
+		Cache:     storage.Limits{TailBytes: p.tailBytes, OpenFiles: 4, IndexBytes: 4096},
+		Plan:      s.topicPlan,
+		LoadChain: b.loadChain, RunChain: b.runChain, Letters: letters{}, OutboxBytesMax: p.outboxBytes, Entropy: s.rng.entropy.Uint64,
 		Report: func(e node.Event) {
 			s.log("broker: reports %s: %v", e.Text, e.Err)
-			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
+			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, replog.ErrNoSpace) || errors.Is(e.Err, replog.ErrFailed) || errors.Is(e.Err, errLoad) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
 			if !expected && !s.disk.lost && len(s.disk.flips) == 0 {
 				s.fail("V1", "broker reports without a fault: %s (topic %s, partition %v): %v", e.Text, e.Topic, e.Partition, e.Err)
 			}
@@ -58,6 +60,7 @@ func setting(t *metadata.Topic, name string, otherwise int64) int64 {
 
 // topicPlan implements node.Config.Plan.
 func (s *run) topicPlan(t *metadata.Topic) node.TopicPlan {
+	s.noteGeneration(t)
 	return node.TopicPlan{
 		Settings: partition.Settings{
 			SegmentBytes:       setting(t, "segment.bytes", 16<<10),
@@ -76,7 +79,8 @@ func (s *run) topicPlan(t *metadata.Topic) node.TopicPlan {
 // open starts the broker, as often as it takes.
 func (s *run) open() {
 	s.stats.Opens++
-	n, rec, err := node.Open(s.config(), s.now)
+	b := &broker{s: s}
+	n, rec, err := node.Open(b.config(), s.now)
 	switch {
 	case s.disk.lost:
 		s.stats.Cuts++
@@ -103,7 +107,7 @@ func (s *run) open() {
 		s.fail("V1", "broker does not start: %v", err)
 	}
 	s.log("broker: started; %d groups, checkpoint %d, %d bytes, tail dropped %v", len(rec.Groups), rec.Checkpoint, rec.Bytes, rec.DroppedTail)
-	b := &broker{s: s, node: n}
+	b.node = n
 	s.broker = b
 	b.tick()
 	b.wake()

@@ -7,8 +7,8 @@ import (
 
 // checkOneValue: L2. What is read at an offset is what was always read there,
 // and one broker never replaces what it once showed under another epoch.
-func (s *run) checkOneValue(p *part, h record.Header, b *batch) {
-	v := value{epoch: ident.Epoch(h.LeaderEpoch), sum: b.sum, last: ident.Offset(h.LastOffset())}
+func (s *run) checkOneValue(p *part, h record.Header, b *batch, sum uint64) {
+	v := value{epoch: ident.Epoch(h.LeaderEpoch), sum: sum, last: ident.Offset(h.LastOffset())}
 	base := ident.Offset(h.BaseOffset)
 	have, ok := p.values[base]
 	if !ok {

@@ -13,7 +13,7 @@ func (s *run) lookUp(p *part, at *partition.Partition, ts int64) {
 	if s.disk.damaged("partitions/" + p.id.Dir()) {
 		return
 	}
-	batches, bases, ok := s.scan(p, at)
+	records, ok := s.scan(p, at)
 	if !ok || s.disk.lost {
 		return
 	}
@@ -24,18 +24,15 @@ func (s *run) lookUp(p *part, at *partition.Partition, ts int64) {
 	start := o0.LogStart
 	want, wantAt := ident.Offset(-1), int64(-1)
 	most, mostAt := ident.Offset(-1), int64(-1)
-	for i, b := range batches {
-		for k, t := range b.times {
-			o := bases[i] + ident.Offset(k)
-			if o < start {
-				continue
-			}
-			if want < 0 && t >= ts {
-				want, wantAt = o, t
-			}
-			if t > mostAt {
-				most, mostAt = o, t
-			}
+	for _, r := range records {
+		if r.offset < start {
+			continue
+		}
+		if want < 0 && r.time >= ts {
+			want, wantAt = r.offset, r.time
+		}
+		if r.time > mostAt {
+			most, mostAt = r.offset, r.time
 		}
 	}
 	o, t, _, found, err := at.OffsetForTimestamp(ts)

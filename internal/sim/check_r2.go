@@ -1,6 +1,10 @@
 package sim
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/varvelog/varve/internal/ident"
+)
 
 // checkLeftovers: R2. When all is quiet, the disk holds no directory but those
 // of partitions that exist, and no more write-ahead log than it may.
@@ -8,6 +12,11 @@ func (s *run) checkLeftovers() {
 	known := map[string]bool{}
 	for _, p := range s.model.parts() {
 		known[p.id.Dir()] = true
+	}
+	for _, t := range s.letterTopics() {
+		for i := range t.Partitions {
+			known[ident.Partition{Topic: t.ID, Index: int32(i)}.Dir()] = true
+		}
 	}
 	for _, e := range s.disk.list("partitions") {
 		name, _, _ := strings.Cut(e.Name, ".")

@@ -91,8 +91,12 @@ func (s *run) judge() {
 	s.checkTopics()
 	s.checkAnswered()
 	s.checkLeftovers()
+	s.checkOutboxes()
+	letters := s.readLetters()
 	for _, p := range s.model.parts() {
 		s.readAll(p)
+		s.checkOneFate(p, letters[p.id])
+		s.checkGenerations(p)
 		s.checkLayout(p)
 	}
 }

@@ -11,9 +11,10 @@ import (
 
 // model is what clients and operators were promised, and what they saw.
 type model struct {
-	s      *run
-	topics []*topic // in the order of their creation
-	nextID int
+	s       *run
+	topics  []*topic // in the order of their creation
+	nextID  int
+	batches []*batch // by id, from 1
 }
 
 // topicState is how far a topic has come.
@@ -44,10 +45,11 @@ type part struct {
 	id    ident.Partition
 	name  string
 
-	bySum  map[uint64]*batch
-	acked  map[ident.Offset]*batch // by base offset
-	bases  []ident.Offset          // of acked, ascending
-	values map[ident.Offset]value  // everything that was ever read
+	bySum      map[uint64]*batch // by what is stored of it
+	bySequence map[sequence]*batch
+	acked      map[ident.Offset]*batch // by base offset
+	bases      []ident.Offset          // of acked, ascending
+	values     map[ident.Offset]value  // everything that was ever read
 
 	hw, start  ident.Offset // highest seen
 	deleteUpTo ident.Offset // of any DeleteRecords that was asked for
@@ -70,6 +72,7 @@ type batch struct {
 	header   record.Header
 	times    []int64 // of its records, ms
 	sum      uint64
+	made     map[uint64]made // by generation
 
 	sent, refused int            // attempts, and those refused for good
 	acks          []ident.Offset // offsets told
@@ -103,7 +106,7 @@ func (m *model) parts() []*part {
 func newPart(t *topic, index int) *part {
 	return &part{
 		topic: t, id: ident.Partition{Topic: t.id, Index: int32(index)}, name: t.name + "-" + string(rune('0'+index)),
-		bySum: map[uint64]*batch{}, acked: map[ident.Offset]*batch{}, values: map[ident.Offset]value{},
+		bySum: map[uint64]*batch{}, bySequence: map[sequence]*batch{}, acked: map[ident.Offset]*batch{}, values: map[ident.Offset]value{},
 		layout: layout{bases: map[ident.Offset]bool{}},
 	}
 }
@@ -144,6 +147,10 @@ func (m *model) newBatch(p *part, producer *producer, params record.Params, reco
 	}
 	b.sum = sumOf(b.bytes)
 	p.bySum[b.sum] = b
+	m.batches = append(m.batches, b)
+	if params.ProducerID >= 0 {
+		p.bySequence[sequence{params.ProducerID, params.ProducerEpoch, params.BaseSequence}] = b
+	}
 	return b
 }
 

@@ -19,6 +19,7 @@ const (
 	streamFault
 	streamDisk
 	streamEntropy
+	streamChain
 )
 
 func stream(seed, which uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, which)) }
@@ -48,6 +49,11 @@ type plan struct {
 	maintain                time.Duration
 	forced                  bool // checkpoints that an operator asks for
 
+	// Chains.
+	chains                bool
+	chainDelay, loadDelay time.Duration // mean time that a chain takes for a batch, and to load
+	outboxBytes           int64
+
 	// Faults.
 	faultEvery  time.Duration // mean; 0: none
 	crash       []vfs.CrashOptions
@@ -62,9 +68,10 @@ type plan struct {
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v",
+	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v; chains %v (%v, %v, outbox %d)",
 		p.length.Round(time.Millisecond), p.producers, p.idem, p.topics, p.firstFile, p.file, p.walMax, p.diskReserve, p.faultEvery.Round(time.Millisecond),
-		len(p.crash), p.kill, p.cut, p.clean, p.syncError, p.full, p.flipWAL, p.flipSegment, p.disconnect)
+		len(p.crash), p.kill, p.cut, p.clean, p.syncError, p.full, p.flipWAL, p.flipSegment, p.disconnect,
+		p.chains, p.chainDelay, p.loadDelay, p.outboxBytes)
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -111,5 +118,10 @@ func draw(seed uint64) *plan {
 		p.valueMax, p.batches, p.topics = 6000, p.batches+60, 1+r.IntN(2)
 		p.flipSegment = false
 	}
+	// Nothing ever leaves dead-letter topics, so that small disks have none.
+	p.chains = r.IntN(3) > 0 && !p.full
+	p.chainDelay = pick(r, 0, 50*time.Microsecond, 2*time.Millisecond, 50*time.Millisecond)
+	p.loadDelay = pick(r, time.Millisecond, 200*time.Millisecond, 2*time.Second)
+	p.outboxBytes = pick(r, int64(1000), 20*kib, 1024*kib)
 	return p
 }

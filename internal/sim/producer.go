@@ -226,6 +226,12 @@ func (p *producer) answered(b *batch, err error) {
 			p.id, b.id, b.header.ProducerEpoch, b.header.BaseSequence, b.sent, err)
 	case p.idem && errors.Is(err, partition.ErrFenced):
 		p.s.fail("L5", "producer %d: batch %d is fenced by nobody: %v", p.id, b.id, err)
+	case errors.Is(err, record.ErrInvalidRecord) && p.idem:
+		p.bump() // it cannot be stored, and nothing behind it may be
+	case errors.Is(err, record.ErrInvalidRecord):
+		p.finish(b)
+	case errors.Is(err, partition.ErrStaleChain):
+		p.s.fail("W7", "batch %d to %s is refused for an older generation than the log's", b.id, b.part.name)
 	case !p.idem && p.s.rng.client.IntN(3) == 0:
 		p.finish(b)
 	default:
@@ -256,6 +262,7 @@ func (s *run) disconnected() {
 func definite(err error) bool {
 	for _, e := range []error{
 		partition.ErrFenced, partition.ErrOutOfOrder, partition.ErrQueueFull, partition.ErrNoSpace, partition.ErrStaleChain,
+		partition.ErrChainLoading, partition.ErrOutboxFull, record.ErrInvalidRecord,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -293,7 +300,8 @@ func (s *run) produce(b *batch, from *producer) {
 		return
 	}
 	answered := false
-	p.Produce(&partition.Append{Entry: partition.NewEntry(b.bytes, s.now.UnixMilli(), 0, nil), Header: b.header, Done: func(a *partition.Append) {
+	a := s.prepare(b)
+	a.Done = func(a *partition.Append) {
 		if answered {
 			s.fail("R4", "batch %d is answered twice", b.id)
 		}
@@ -315,5 +323,6 @@ func (s *run) produce(b *batch, from *producer) {
 		if from != nil {
 			from.deliver()
 		}
-	}})
+	}
+	p.Produce(a)
 }

@@ -96,7 +96,7 @@ func (s *run) read(p *part, at *partition.Partition, from ident.Offset, o partit
 		}
 		raw := all[:h.Size()]
 		all = all[h.Size():]
-		found[ident.Offset(h.BaseOffset)] = s.sawBatch(p, h, raw)
+		found[ident.Offset(h.BaseOffset)], _ = s.sawBatch(p, h, raw)
 		end = ident.Offset(h.LastOffset()) + 1
 	}
 	s.log("read %s at %d: %d batches, next %d", p.name, from, c.Batches, c.NextOffset)
@@ -105,14 +105,15 @@ func (s *run) read(p *part, at *partition.Partition, from ident.Offset, o partit
 }
 
 // sawBatch has the checkers look at one batch.
-func (s *run) sawBatch(p *part, h record.Header, raw []byte) *batch {
+func (s *run) sawBatch(p *part, h record.Header, raw []byte) (*batch, uint64) {
 	s.stats.Batches++
 	b := s.checkBytes(p, h, raw)
 	base := ident.Offset(h.BaseOffset)
-	s.checkOneValue(p, h, b)
+	sum := sumOf(raw)
+	s.checkOneValue(p, h, b, sum)
 	b.seen = note(b.seen, base)
 	s.checkPlaces(b)
-	return b
+	return b, sum
 }
 
 // readAll reads a whole partition and looks at all of it together.
@@ -135,18 +136,23 @@ func (s *run) readAll(p *part) {
 	}
 }
 
-// scan returns the batches of a partition in order, as the broker gives them.
-func (s *run) scan(p *part, at *partition.Partition) ([]*batch, []ident.Offset, bool) {
+// stamp is a record's place and time.
+type stamp struct {
+	offset ident.Offset
+	time   int64
+}
+
+// scan returns the records of a partition in order, as the broker gives them.
+func (s *run) scan(p *part, at *partition.Partition) ([]stamp, bool) {
 	o, err := at.Offsets()
 	if err != nil {
-		return nil, nil, false
+		return nil, false
 	}
-	var out []*batch
-	var bases []ident.Offset
+	var out []stamp
 	for from := o.LogStart; from < o.HighWatermark; {
 		c, err := at.Read(from, o.HighWatermark, 1<<20, true)
 		if err != nil || c.NextOffset <= from {
-			return nil, nil, false
+			return nil, false
 		}
 		var all []byte
 		for _, b := range c.Buffers {
@@ -157,13 +163,22 @@ func (s *run) scan(p *part, at *partition.Partition) ([]*batch, []ident.Offset, 
 			if err != nil || h.Size() > len(all) {
 				s.fail("L8", "scan %s at %d: not a batch: %v", p.name, from, err)
 			}
-			out = append(out, s.sawBatch(p, h, all[:h.Size()]))
-			bases = append(bases, ident.Offset(h.BaseOffset))
+			raw := all[:h.Size()]
+			if b, sum := s.sawBatch(p, h, raw); sum == b.sum {
+				for k, t := range b.times {
+					out = append(out, stamp{ident.Offset(h.BaseOffset) + ident.Offset(k), t})
+				}
+			} else if err := record.ForEach(raw, 0, func(r *record.Record) error {
+				out = append(out, stamp{ident.Offset(h.BaseOffset) + ident.Offset(r.OffsetDelta), h.BaseTimestamp + r.TimestampDelta})
+				return nil
+			}); err != nil {
+				s.fail("L8", "scan %s at %d: %v", p.name, from, err)
+			}
 			all = all[h.Size():]
 		}
 		from = c.NextOffset
 	}
-	return out, bases, true
+	return out, true
 }
 
 // probe has an operator produce one batch, and reports whether it was

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"time"
+
+	"github.com/varvelog/varve/internal/ident"
 )
 
 // Violation is a broken invariant.
@@ -25,6 +27,7 @@ type Stats struct {
 	PowerLosses, Kills, Cuts, Clean            int
 	SyncErrors, Flips, Refusals, Full, Opens   int
 	Checkpoints, TopicsDeleted, RecordsDeleted int
+	Letters                                    int // as often as they were read
 }
 
 // Result is what became of a run.
@@ -41,7 +44,7 @@ type Result struct {
 type run struct {
 	seed  uint64
 	plan  *plan
-	rng   struct{ delay, client, admin, reader, fault, disk, entropy *rand.Rand }
+	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain *rand.Rand }
 	now   time.Time
 	queue eventQueue
 	trace trace
@@ -51,10 +54,12 @@ type run struct {
 	broker    *broker // nil: down
 	model     *model
 	producers []*producer
-	ending    bool       // no more faults, no new load
-	stopping  bool       // for a clean shutdown
-	broken    *Violation // also if the engine caught the panic, as it does with an apply
-	polled    bool       // the event was a poll, after which there is nothing to be done
+	// generations of every topic, and whether they are ones with a chain.
+	generations map[ident.TopicID]map[uint64]bool
+	ending      bool       // no more faults, no new load
+	stopping    bool       // for a clean shutdown
+	broken      *Violation // also if the engine caught the panic, as it does with an apply
+	polled      bool       // the event was a poll, after which there is nothing to be done
 }
 
 // begin is when virtual time begins.
@@ -62,11 +67,12 @@ var begin = time.UnixMilli(1_700_000_000_000)
 
 // Run runs one seed. Each line of the trace goes to out if it is not nil.
 func Run(seed uint64, out io.Writer) (res Result) {
-	s := &run{seed: seed, plan: draw(seed), now: begin}
+	s := &run{seed: seed, plan: draw(seed), now: begin, generations: map[ident.TopicID]map[uint64]bool{}}
 	s.trace.out, s.trace.start = out, begin
 	s.rng.delay, s.rng.client, s.rng.admin = stream(seed, streamDelay), stream(seed, streamClient), stream(seed, streamAdmin)
 	s.rng.reader, s.rng.fault = stream(seed, streamReader), stream(seed, streamFault)
 	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
+	s.rng.chain = stream(seed, streamChain)
 	defer func() {
 		if p := recover(); p != nil {
 			v := s.broken
@@ -166,6 +172,7 @@ func (s *run) all() {
 	s.startProducers()
 	s.startReader()
 	s.startAdmin()
+	s.startChains()
 	s.startFaults()
 	s.during(s.plan.length)
 	s.finish()

@@ -40,7 +40,7 @@ func (s *Stats) add(o Stats) {
 func (s *Stats) counts() []*int {
 	return []*int{
 		&s.Acked, &s.Refused, &s.Reads, &s.Batches, &s.PowerLosses, &s.Kills, &s.Cuts, &s.Clean, &s.SyncErrors,
-		&s.Flips, &s.Refusals, &s.Full, &s.Opens, &s.Checkpoints, &s.TopicsDeleted, &s.RecordsDeleted,
+		&s.Flips, &s.Refusals, &s.Full, &s.Opens, &s.Checkpoints, &s.TopicsDeleted, &s.RecordsDeleted, &s.Letters,
 	}
 }
 

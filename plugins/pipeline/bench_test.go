@@ -20,14 +20,14 @@ func (s *scripted) Call(_ abi.Hook, _ abi.Context, frame []byte, _ int64, dst []
 
 var shapes = []struct{ records, bytes int }{{64, 1 << 10}, {1000, 100}}
 
-func benchmarkRun(b *testing.B, codec record.Codec, records, size int, out []byte) {
+func benchmarkRun(b *testing.B, codec record.Codec, records, size int, g Guest) {
 	rs := make([]record.Record, records)
 	v := bytes.Repeat([]byte("abcdefgh"), size/8+1)[:size]
 	for i := range rs {
 		rs[i] = record.Record{Key: []byte("key"), Value: v}
 	}
 	in := clientBatch(b, codec, false, rs)
-	c := New(testTopic, []Stage{{Name: "a", Guest: &scripted{out: out}, Parts: abi.PartValue, Spec: plugins.StageSpec{Budget: plugins.DefaultBudget}}}, Options{})
+	c := New(testTopic, []Stage{{Name: "a", Guest: g, Parts: abi.PartValue, Spec: plugins.StageSpec{Budget: plugins.DefaultBudget}}}, Options{})
 	b.ReportAllocs()
 	b.SetBytes(int64(records * size))
 	b.ResetTimer()
@@ -44,7 +44,7 @@ func BenchmarkKeep(b *testing.B) {
 	for _, s := range shapes {
 		for _, codec := range []record.Codec{record.None, record.LZ4, record.Zstd} {
 			b.Run(fmt.Sprintf("%dx%d/%v", s.records, s.bytes, codec), func(b *testing.B) {
-				benchmarkRun(b, codec, s.records, s.bytes, make([]byte, s.records))
+				benchmarkRun(b, codec, s.records, s.bytes, &scripted{make([]byte, s.records)})
 			})
 		}
 	}
@@ -58,7 +58,7 @@ func BenchmarkReplace(b *testing.B) {
 			out = abi.AppendVerdict(out, &abi.Verdict{Action: abi.Replace, Mask: abi.PartValue, Value: make([]byte, s.bytes)})
 		}
 		b.Run(fmt.Sprintf("%dx%d", s.records, s.bytes), func(b *testing.B) {
-			benchmarkRun(b, record.None, s.records, s.bytes, out)
+			benchmarkRun(b, record.None, s.records, s.bytes, &scripted{out})
 		})
 	}
 }
@@ -67,7 +67,7 @@ func BenchmarkReplace(b *testing.B) {
 func BenchmarkDropHalf(b *testing.B) {
 	for _, s := range shapes {
 		b.Run(fmt.Sprintf("%dx%d", s.records, s.bytes), func(b *testing.B) {
-			benchmarkRun(b, record.None, s.records, s.bytes, bytes.Repeat([]byte{0, 1}, s.records/2))
+			benchmarkRun(b, record.None, s.records, s.bytes, &scripted{bytes.Repeat([]byte{0, 1}, s.records/2)})
 		})
 	}
 }

@@ -50,10 +50,18 @@ type Options struct {
 	// MaxMemoryBytes bounds the working memory of one Run apart from the batch
 	// itself. 0 means DefaultMaxMemoryBytes.
 	MaxMemoryBytes int64
+	// MaxEmissionBytes bounds the emissions of one batch, names included, beyond
+	// the size of the batch itself: they stand in the batch's entry without
+	// compression. 0 means DefaultMaxEmissionBytes.
+	MaxEmissionBytes int64
 }
 
-// DefaultMaxMemoryBytes is room for a batch of a million small records.
-const DefaultMaxMemoryBytes = 256 << 20
+const (
+	// DefaultMaxMemoryBytes is room for a batch of a million small records.
+	DefaultMaxMemoryBytes = 256 << 20
+	// DefaultMaxEmissionBytes is room for all records of an ordinary batch.
+	DefaultMaxEmissionBytes = 16 << 20
+)
 
 // Chain is the chain of one topic. It is immutable.
 type Chain struct {
@@ -68,6 +76,9 @@ type Chain struct {
 func New(topic string, stages []Stage, o Options) *Chain {
 	if o.MaxMemoryBytes <= 0 {
 		o.MaxMemoryBytes = DefaultMaxMemoryBytes
+	}
+	if o.MaxEmissionBytes <= 0 {
+		o.MaxEmissionBytes = DefaultMaxEmissionBytes
 	}
 	c := &Chain{topic: topic, stages: stages, options: o, dlq: make([]string, len(stages))}
 	for i := range stages {

@@ -38,16 +38,15 @@ func (w *work) finish() (Output, error) {
 		out.Batch, out.Unchanged = w.in.Batch, true
 		return out, nil
 	}
-	if w.left > 0 {
-		var refusal, err error
+	var refusal, err error
+	if out.Emissions, refusal = w.emissions(); refusal == nil && w.left > 0 {
 		if out.Batch, refusal, err = w.rebuild(); err != nil {
 			return Output{}, fmt.Errorf("rebuild batch: %w", err)
 		}
-		if refusal != nil {
-			return w.refuse(fmt.Errorf("batch after its chain: %w", refusal)), nil
-		}
 	}
-	out.Emissions = w.emissions()
+	if refusal != nil {
+		return w.refuse(fmt.Errorf("batch after its chain: %w", refusal)), nil
+	}
 	return out, nil
 }
 
@@ -124,17 +123,26 @@ func (w *work) rebuild() (batch []byte, refusal, err error) {
 	return batch, nil, nil
 }
 
+// emissionBytes is about what an emission takes beside its names and parts.
+const emissionBytes = 40
+
 // emissions makes the dead letters of the batch, with all their bytes in one
-// buffer of their own.
-func (w *work) emissions() []Emission {
+// buffer of their own. The error is a refusal.
+func (w *work) emissions() ([]Emission, error) {
 	letters := w.failures.letters
 	if len(letters) == 0 {
-		return nil
+		return nil, nil
 	}
 	slices.SortFunc(letters, func(a, b letter) int { return cmp.Compare(a.slot, b.slot) })
 	var keep copier
+	names := 0
 	for i := range letters {
-		keep.room(w.asDeadLetter(&w.slots[letters[i].slot]), w.carries(&letters[i]))
+		l := &letters[i]
+		keep.room(w.asDeadLetter(&w.slots[l.slot]), w.carries(l))
+		names += len(l.message) + len(w.chain.dlq[l.stage]) + len(w.chain.stages[l.stage].Name) + emissionBytes
+	}
+	if n, most := int64(keep.bytes+names), w.chain.options.MaxEmissionBytes+int64(len(w.in.Batch)); n > most {
+		return nil, fmt.Errorf("%w: %d bytes of dead letters, limit %d", record.ErrTooLarge, n, most)
 	}
 	keep.alloc()
 	out := make([]Emission, len(letters))
@@ -151,5 +159,5 @@ func (w *work) emissions() []Emission {
 		}
 		e.Headers = keep.copyHeaders(r.Headers, e.Payload)
 	}
-	return out
+	return out, nil
 }

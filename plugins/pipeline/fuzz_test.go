@@ -28,7 +28,8 @@ func (h *hostile) Call(_ abi.Hook, _ abi.Context, frame []byte, _ int64, dst []b
 	if len(p) < 3 {
 		return wasm.Result{Out: make([]byte, abi.FrameCount(frame))}, nil
 	}
-	out := append(dst[:0], h.take(int(p[1]))...)
+	piece := h.take(int(p[1]))
+	out := append(dst[:0], piece...)
 	switch p[0] % 8 {
 	case 0, 1, 2:
 		return wasm.Result{Out: out}, nil
@@ -36,7 +37,7 @@ func (h *hostile) Call(_ abi.Hook, _ abi.Context, frame []byte, _ int64, dst []b
 		return wasm.Result{Fault: "outside"}, nil
 	case 4: // all kept, with a replacement at the end
 		n := abi.FrameCount(frame)
-		out = append(append(dst[:0], make([]byte, max(n-1, 0))...), out...)
+		out = append(append(dst[:0], make([]byte, max(n-1, 0))...), piece...)
 		return wasm.Result{Out: out}, nil
 	}
 	why := []wasm.Why{wasm.WhyTrapped, wasm.WhyFuel, wasm.WhyDepth, wasm.WhyMemory, wasm.WhyTooLarge, wasm.WhyExit, 200, wasm.WhyStopped}[p[0]/8%8]

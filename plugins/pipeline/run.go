@@ -44,7 +44,8 @@ func (w *work) enter(i int) {
 	w.traps, w.splits, w.limit = 0, 0, abi.MaxRunRecords
 }
 
-// runStage runs the current stage over the records that are left.
+// runStage runs the current stage over the records that are left. Traps are
+// counted by stage: one plugin's do not keep the batch from the next one.
 func (w *work) runStage() error {
 	came := w.left
 	for next := 0; next < len(w.slots); {

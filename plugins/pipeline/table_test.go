@@ -309,4 +309,39 @@ func TestWorkingMemoryIsBounded(t *testing.T) {
 	if out.Replaced > 40 || abi.Code(out.Emissions[len(out.Emissions)-1].Code) != abi.CodeTooLarge {
 		t.Fatalf("%+v", out)
 	}
+	long := []record.RecordHeader{{Key: make([]byte, 30_000), Value: make([]byte, 30_000)}}
+	headers = answer{verdict: abi.Verdict{Action: abi.Replace, Mask: abi.PartHeaders, Headers: abi.EncodeHeaders(long)}}
+	out = run(t, New(testTopic, []Stage{many}, Options{MaxMemoryBytes: 1 << 20}), in)
+	if out.Replaced == 0 || out.Replaced > 20 {
+		t.Fatalf("%+v", out)
+	}
+}
+
+func TestEmissionsAreBounded(t *testing.T) {
+	rs := make([]record.Record, 200)
+	for i := range rs {
+		rs[i].Value = make([]byte, 1000)
+	}
+	in := clientBatch(t, record.Zstd, false, rs)
+	all := []Stage{stageOf("a", &native{t: t, do: func(*seen) answer { return toDeadLetter(1, "") }}, nil)}
+	if out := run(t, New(testTopic, all, Options{MaxEmissionBytes: 200_000}), in); !errors.Is(out.Refusal, record.ErrTooLarge) {
+		t.Fatalf("%d dead letters", out.DeadLettered)
+	}
+	if out := run(t, New(testTopic, all, Options{MaxEmissionBytes: 220_000}), in); out.DeadLettered != 200 {
+		t.Fatal(out.Refusal)
+	}
+	small := make([]record.Record, 2000)
+	if out := run(t, New(testTopic, all, Options{MaxEmissionBytes: 90_000}), clientBatch(t, record.Zstd, false, small)); !errors.Is(out.Refusal, record.ErrTooLarge) {
+		t.Fatalf("%d dead letters without bytes", out.DeadLettered)
+	}
+}
+
+// TestMessagesAreBounded: plugins cannot fill an entry with messages.
+func TestMessagesAreBounded(t *testing.T) {
+	long := string(bytes.Repeat([]byte("m"), abi.MaxMessageBytes))
+	c := New(testTopic, []Stage{stageOf("a", &native{t: t, do: func(*seen) answer { return toDeadLetter(1, long) }}, nil)}, Options{})
+	out := run(t, c, clientBatch(t, record.None, false, numbered(2000)))
+	if len(out.Emissions) != 2000 || out.Emissions[1023].Message != long || out.Emissions[1024].Message != "" {
+		t.Fatalf("%d emissions", len(out.Emissions))
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +40,7 @@ type client struct {
 const cache = "../../.cache/clients/"
 
 var clients = []client{
-	{name: "franz", command: []string{cache + "bin/franz"}},
+	{name: "franz", command: []string{cache + "bin/franz"}, ownTime: true},
 	{name: "sarama", command: []string{cache + "bin/sarama"}, untimed: true},
 	{name: "kcat", command: []string{"python3", "kcat/client.py"}, fit: fitKcat, untimed: true,
 		without: []string{"again", "partitions", "retention", "altered", "raised", "earliest", "cluster", "left", "gone"}},
@@ -94,12 +95,18 @@ func try[R any](c client, dir, addr, name string, params any) (R, error) {
 
 // execute runs a program and returns what it printed.
 func execute(program string, args ...string) ([]byte, error) {
+	return executeWith(nil, program, args...)
+}
+
+// executeWith is execute with a standard input.
+func executeWith(stdin io.Reader, program string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	// A child that inherits the pipes must not keep the test waiting.
 	cmd.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer
+	cmd.Stdin = stdin
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("%w (%v)\n%s\n%s", err, ctx.Err(), abridge(stderr.Bytes()), abridge(stdout.Bytes()))

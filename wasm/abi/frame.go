@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Sizes and offsets of the frame's fixed parts, SPEC.md section 3.
@@ -64,7 +65,10 @@ func (f *Frame) Add(r *Record) error {
 	if total > MaxFrameBytes {
 		return fmt.Errorf("record %d of %d bytes: %w", r.Index, size, ErrTooLarge)
 	}
-	var h [RecordFixedLen]byte
+	at := len(f.buf)
+	f.buf = slices.Grow(f.buf, int(size))[:at+RecordFixedLen]
+	h := f.buf[at:]
+	clear(h)
 	le.PutUint32(h[0:], uint32(size))
 	le.PutUint32(h[4:], r.Index)
 	if f.parts.Has(PartTimestamp) {
@@ -80,7 +84,6 @@ func (f *Frame) Add(r *Record) error {
 		le.PutUint32(h[24:], uint32(len(r.Headers)))
 		le.PutUint32(h[28:], uint32(headersSize(r.Headers)))
 	}
-	f.buf = append(f.buf, h[:]...)
 	if f.parts.Has(PartKey) {
 		f.buf = append(f.buf, r.Key...)
 	}

@@ -93,11 +93,14 @@ func AppendVerdicts(dst []Verdict, out []byte, count int, hook Hook) ([]Verdict,
 	}
 	r := reader{b: out}
 	for i := range count {
-		v, fault := r.verdict(hook)
-		if fault != "" {
-			return dst, fmt.Errorf("verdict %d of %d: %s: %w", i, count, fault, ErrGarbage)
+		dst = append(dst, Verdict{})
+		if len(r.b) > 0 && Action(r.b[0]) == Keep {
+			r.b = r.b[1:]
+			continue
 		}
-		dst = append(dst, v)
+		if fault := r.verdict(&dst[len(dst)-1], hook); fault != "" {
+			return dst[:len(dst)-1], fmt.Errorf("verdict %d of %d: %s: %w", i, count, fault, ErrGarbage)
+		}
 	}
 	if len(r.b) > 0 {
 		return dst[:start], fmt.Errorf("%d bytes behind %d verdicts: %w", len(r.b), count, ErrGarbage)
@@ -204,28 +207,29 @@ func (r *reader) headers() (RawHeaders, bool) {
 	return RawHeaders{count: count, bytes: all[:n:n]}, true
 }
 
-// verdict takes one verdict. fault says what is wrong with it, or is empty.
-func (r *reader) verdict(hook Hook) (v Verdict, fault string) {
+// verdict takes one verdict into v, which is zero. fault says what is wrong with
+// it, or is empty.
+func (r *reader) verdict(v *Verdict, hook Hook) (fault string) {
 	p, ok := r.bytes(1)
 	if !ok {
-		return v, "missing"
+		return "missing"
 	}
 	v.Action = Action(p[0])
 	switch v.Action {
 	case Keep:
-		return v, ""
+		return ""
 	case Drop, Replace:
 		if hook != HookTransform {
-			return v, v.Action.String() + " is not an answer of " + hook.String()
+			return v.Action.String() + " is not an answer of " + hook.String()
 		}
 		if v.Action == Drop {
-			return v, ""
+			return ""
 		}
-		return v, r.replacement(&v)
+		return r.replacement(v)
 	case Reject, DeadLetter:
-		return v, r.failure(&v)
+		return r.failure(v)
 	}
-	return v, "unknown kind"
+	return "unknown kind"
 }
 
 func (r *reader) replacement(v *Verdict) (fault string) {

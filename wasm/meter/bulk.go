@@ -82,13 +82,12 @@ func memoryCopyBody(n names) []byte {
 }
 
 // memoryInitBody copies from a data segment. Whether the segment is long enough
-// (a dropped one has length 0) is asked with an empty copy from its far end.
+// (a dropped one has length 0) is asked with an empty copy from its far
+// end. If that end is beyond 32 bits, the first piece traps.
 func memoryInitBody(n names, segment uint32) []byte {
 	const to, from, length, piece = 0, 1, 2, 3
 	a := &asm{b: []byte{1, 1, typeI32}}
 	a.bounds(n, to, length)
-	a.wide(from).wide(length).op(opI64Add).i64(1<<32 - 1).op(opI64GtU)
-	a.iff().i32(-1).i32(0).i32(2).misc(miscMemoryFill, 0).end()
 	a.i32(0).get(from).get(length).op(opI32Add).i32(0).misc(miscMemoryInit, segment, 0)
 	a.forward(n, length, piece, func() {
 		a.get(to).get(from).get(piece).misc(miscMemoryInit, segment, 0)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-var programs = flag.Int("programs", 120, "random programs of the differential tests")
+var programs = flag.Int("programs", 60, "random programs of the differential tests")
 
 // Without bulk instructions the charge is the instructions executed and at most
 // FoldMax more for each region, and a region has at least one instruction that

@@ -17,9 +17,10 @@
 //  1. Charged fuel is never less than the instructions executed, and a region
 //     that ran to its end without a trap overcharged by at most FoldMax. The
 //     charge is a function of the path taken, so equal runs charge equal fuel.
-//  2. Between two checks at most CheckRun instructions (and FoldMax) run: every
-//     function entry and loop header checks, and straight code does so again
-//     after CheckRun. A bulk operation checks before every 64 KiB.
+//  2. In one function at most CheckRun instructions run between two checks, and
+//     a few hundred after a call that came back: function entries and loop headers
+//     check, and straight code does so again. A bulk memory instruction checks
+//     before every 64 KiB, one on a table once.
 //  3. A check that finds the slice used up leaves the guest through
 //     memory.grow 0, where the runtime can collect and schedule, and traps if
 //     the host asked for a stop or the fuel is gone. Fuel and slice together

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 // Broker is a running broker process.
 type Broker struct {
 	Address string
+	http    string
 	cmd     *exec.Cmd
 }
 
@@ -29,9 +31,14 @@ func Start(bin, data string, settings ...string) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{Address: l.Addr().String()}
+	h, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{Address: l.Addr().String(), http: h.Addr().String()}
 	l.Close()
-	args := []string{"serve", "--set", "log.dirs=" + data, "--set", "listeners=PLAINTEXT://" + b.Address, "--set", "http.listen=127.0.0.1:0"}
+	h.Close()
+	args := []string{"serve", "--set", "log.dirs=" + data, "--set", "listeners=PLAINTEXT://" + b.Address, "--set", "http.listen=" + b.http}
 	for _, s := range settings {
 		args = append(args, "--set", s)
 	}
@@ -62,6 +69,34 @@ func (b *Broker) Kill() {
 
 // PID returns the process id.
 func (b *Broker) PID() int { return b.cmd.Process.Pid }
+
+// HTTP sends a request to the broker's HTTP interface.
+func (b *Broker) HTTP(method, path, body string) (string, error) {
+	q, err := http.NewRequest(method, "http://"+b.http+path, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, r.Status, text)
+	}
+	return string(text), err
+}
+
+// RSS returns the resident memory of the process in MiB.
+func (b *Broker) RSS() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", b.PID()))
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.ParseFloat(strings.Fields(string(text))[1], 64)
+	return pages * float64(os.Getpagesize()) / (1 << 20), err
+}
 
 // clockTicks is the unit of /proc/PID/stat on Linux.
 const clockTicks = 100

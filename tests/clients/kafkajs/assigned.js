@@ -21,7 +21,7 @@ async function connected(broker) {
     connectionTimeout: 1000,
     enforceRequestTimeout: true,
     metadataMaxAge: 300000,
-    retry: { initialRetryTime: 50, maxRetryTime: 300, retries: 200 },
+    retry: { initialRetryTime: 50, maxRetryTime: 300, retries: 100 },
     isolationLevel: 1,
   })
   await cluster.connect()
