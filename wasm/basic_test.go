@@ -130,4 +130,3 @@ func TestTrapIsChargedToOneRecord(t *testing.T) {
 	}
 	verdicts(t, call(t, p, frameOf(t, 7, 3)), 3)
 }
-

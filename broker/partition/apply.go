@@ -78,9 +78,9 @@ func (p *Partition) applyBatch(e replog.Entry, d entry.Entry, a *Append) error {
 	}
 	q := sequence{id: h.ProducerID, epoch: h.ProducerEpoch, first: h.BaseSequence, last: h.LastSequence()}
 	generation := binary.LittleEndian.Uint64(d.Header)
-	v := p.producers.judge(q)
-	if generation < p.generation {
-		v = verdict{err: ErrStaleChain}
+	v, err := p.decide(q, generation, d.Header[batchHeader-1])
+	if err != nil {
+		return err
 	}
 	if v.err != nil || v.duplicate {
 		p.answer(a, v.batch.base, v.duplicate, v.err)
@@ -95,6 +95,21 @@ func (p *Partition) applyBatch(e replog.Entry, d entry.Entry, a *Append) error {
 	p.answer(a, base, false, nil)
 	p.wake()
 	return nil
+}
+
+// decide says whether a batch is new, a duplicate, or refused.
+func (p *Partition) decide(q sequence, generation uint64, flags byte) (verdict, error) {
+	if flags&^continues != 0 {
+		return verdict{}, errState
+	}
+	v := p.producers.judge(q)
+	switch {
+	case generation < p.generation:
+		v = verdict{err: ErrStaleChain}
+	case v.err == nil && flags&continues != 0 && p.producers.byID[q.id] == nil:
+		v = verdict{err: fmt.Errorf("%w: producer %d had a batch before sequence %d, which was lost", ErrOutOfOrder, q.id, q.first)}
+	}
+	return v, nil
 }
 
 // appendBatch puts a batch into the log.
@@ -129,9 +144,9 @@ func (p *Partition) applyChained(e replog.Entry, d entry.Entry, a *Append) error
 			return fmt.Errorf("%w: a stored batch of %d offsets in a span of %d", errState, h.LastOffsetDelta, c.span)
 		}
 	}
-	v := p.producers.judge(c.sequence)
-	if c.generation < p.generation {
-		v = verdict{err: ErrStaleChain}
+	v, err := p.decide(c.sequence, c.generation, d.Header[chainedHeader-1])
+	if err != nil {
+		return err
 	}
 	if v.err != nil || v.duplicate {
 		p.answer(a, v.batch.base, v.duplicate, v.err)

@@ -225,7 +225,7 @@ func (a *Append) payload() []byte {
 }
 
 // chainedHeader is the header of a chained batch's entry.
-const chainedHeader = 8 + 8 + 8 + 2 + 4 + 4 + 4 + 4
+const chainedHeader = 8 + 8 + 8 + 2 + 4 + 4 + 4 + 4 + 1
 
 // chained is a chained batch's entry, decoded.
 type chained struct {

@@ -39,7 +39,14 @@ type Append struct {
 	emits    int64 // bytes of its emissions
 }
 
-const batchHeader = 8 // chain generation
+// batchHeader is the header of a batch's entry: chain generation, flags.
+const batchHeader = 8 + 1
+
+// continues, in the flags that end the header of a batch's entry, says that the
+// producer had an earlier batch in flight when this one was proposed. Should that
+// one be lost, this one must not be taken for the first of a producer that is
+// not known here, which may begin at any sequence (L5, L6).
+const continues = 1
 
 // NewEntry copies a validated batch into a new entry. time is the leader's
 // clock in ms. patch, if not nil, may change the copy before it is sealed
@@ -59,6 +66,16 @@ func NewEntry(batch []byte, time int64, generation uint64, patch func(batch []by
 func (a *Append) regenerate(generation uint64) {
 	a.Generation = generation
 	binary.LittleEndian.PutUint64(a.Entry[entry.HeaderBytes:], generation)
+	entry.Seal(a.Entry)
+}
+
+// markContinues sets the flag in an entry that nobody else has seen yet.
+func (a *Append) markContinues() {
+	header := batchHeader
+	if entry.Kind(a.Entry[1]) == entry.Chained {
+		header = chainedHeader
+	}
+	a.Entry[entry.HeaderBytes+header-1] |= continues
 	entry.Seal(a.Entry)
 }
 
@@ -126,6 +143,9 @@ func (p *Partition) Produce(a *Append) {
 
 // proposeBatch proposes an admitted batch.
 func (p *Partition) proposeBatch(a *Append, q sequence) {
+	if q.id >= 0 && p.producers.byID[q.id] == nil && p.flight[q.id].batches[0] != a {
+		a.markContinues()
+	}
 	if err := p.c.Log.Propose(a.Entry, a, false); err != nil {
 		p.turnAway(a, q, proposeError(err))
 	}

@@ -286,3 +286,26 @@ func TestRefusedBeforeItLed(t *testing.T) {
 	h.apply(2)
 	h.same()
 }
+
+// A producer sends its first batches; the first is lost on the way, and a later
+// one is not. It must not be taken for the beginning of a producer that is not
+// known here: the first would then be refused for ever.
+func TestLaterBatchIsNotTheFirst(t *testing.T) {
+	h := newHarness(t)
+	h.lead()
+	first := h.produce(spec{id: 7, seq: 0})
+	second := h.produce(spec{id: 7, seq: 1})
+	h.drop(replog.ErrNoSpace) // the first only
+	h.apply(1)
+	if !errors.Is(first.Err, ErrNoSpace) || !errors.Is(second.Err, ErrOutOfOrder) {
+		t.Fatalf("first %v, second %v", first.Err, second.Err)
+	}
+	if again := h.produce(spec{id: 7, seq: 0}); again.answers != 0 {
+		t.Fatal("the first is not proposed again", again.Err)
+	}
+	h.apply(1)
+	if h.end() != 1 {
+		t.Fatalf("log end %d", h.end())
+	}
+	h.same()
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/varvelog/varve/broker/admin"
 	"github.com/varvelog/varve/broker/config"
 	"github.com/varvelog/varve/internal/vfs"
+	"github.com/varvelog/varve/plugins/builtin"
 )
 
 // startBroker runs a broker in this process until the test ends.
@@ -24,7 +26,7 @@ func startBroker(t *testing.T) (kafka, http string) {
 	t.Helper()
 	s, _, err := config.Load(config.Sources{Set: []string{
 		"listeners=PLAINTEXT://127.0.0.1:0", "http.listen=127.0.0.1:0",
-		"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "disk.reserve.bytes=0",
+		"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +84,7 @@ func (s shell) fails(want string, args ...string) {
 	s.t.Helper()
 	got := run("", append(args, "--http", s.http)...)
 	if got.err == nil || !strings.Contains(got.err.Error(), want) || got.out != "" {
-		s.t.Errorf("varve %s: %+v, want an error with %q", strings.Join(args, " "), got, want)
+		s.t.Errorf("varve %s: %v, want an error with %q", strings.Join(args, " "), got.err, want)
 	}
 }
 
@@ -156,25 +158,47 @@ func TestEndToEnd(t *testing.T) {
 	s.fails("not found", "stage", "delete", "redact-email")
 }
 
-// TestEndToEndPush pushes a module, and refuses what the broker does not accept.
+// TestEndToEndPush pushes a module, uses it and deletes it.
 func TestEndToEndPush(t *testing.T) {
-	_, http := startBroker(t)
+	kafka, http := startBroker(t)
 	s := shell{t, http}
-	bad := filepath.Join(t.TempDir(), "bad.wasm")
-	if err := os.WriteFile(bad, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
+	c := newKafka(t, kafka)
+	bad, good := filepath.Join(t.TempDir(), "bad.wasm"), filepath.Join(t.TempDir(), "good.wasm")
+	writeFile(t, bad, []byte("\x00asm\x01\x00\x00\x00"))
+	// With one more custom section it is a module that the broker does not have.
+	i := slices.IndexFunc(builtin.Modules(), func(m builtin.Module) bool { return m.Name == "redact" })
+	writeFile(t, good, append(builtin.Modules()[i].Bytes, "\x00\x05\x04test"...))
+	s.fails("invalid", "plugin", "push", bad)
+	s.fails("not found", "plugin", "delete", "nosuch@1.0.0")
+	s.fails("create the topic first", "plugin", "attach", "redact", "--topic", "nosuch")
+
+	var pushed admin.Plugin
+	s.must(&pushed, "plugin", "push", good)
+	if pushed.Name != "redact" || pushed.Builtin || pushed.Version == "" {
+		t.Fatalf("push gave %+v", pushed)
+	}
+	full := pushed.Name + "@" + pushed.Version
+	c.produce("bills", `{"iban": "DE00", "n": 0}`)
+	s.fails("nosuch", "plugin", "attach", full, "--topic", "bills", "--parameters", `{"nosuch": 1}`)
+	var chain admin.Chain
+	s.must(&chain, "plugin", "attach", full, "--topic", "bills", "--parameters", `{"fields": ["iban"]}`)
+	s.wantChain(chain, "redact-bills")
+	c.produce("bills", `{"iban": "DE01", "n": 1}`)
+	s.must(&chain, "plugin", "attach", full, "--topic", "bills", "--parameters", `{"fields": ["iban"], "replacement": "x"}`)
+	s.wantChain(chain, "redact-bills")
+	c.produce("bills", `{"iban": "DE02", "n": 2}`)
+	c.want("bills", 0, `{"iban": "DE00", "n": 0}`, `{"iban": "***", "n": 1}`, `{"iban": "x", "n": 2}`)
+	s.fails("conflict", "plugin", "delete", full)
+	s.must(&chain, "plugin", "detach", "redact-bills", "--topic", "bills")
+	s.must(nil, "plugin", "delete", full)
+	s.fails("not found", "plugin", "describe", full)
+}
+
+func writeFile(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.fails("invalid", "plugin", "push", bad)
-	// The broker's own modules keep their names for themselves, and are found
-	// under them.
-	s.awaitPlugin("builtin/redact")
-	var found []admin.Plugin
-	s.must(&found, "plugin", "describe", "builtin/redact")
-	if len(found) != 1 || !found[0].Builtin || found[0].Version == "" {
-		t.Errorf("builtin/redact is %+v", found)
-	}
-	s.fails("not found", "plugin", "delete", "nosuch@1.0.0")
-	s.fails("create the topic first", "plugin", "attach", "builtin/redact", "--topic", "nosuch")
 }
 
 // kafkaClient produces and consumes one partition.

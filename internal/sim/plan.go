@@ -120,6 +120,9 @@ func draw(seed uint64) *plan {
 	}
 	// Nothing ever leaves dead-letter topics, so that small disks have none.
 	p.chains = r.IntN(3) > 0 && !p.full
+	if p.chains { // twice the groups, and so checkpoints of twice the size
+		p.firstFile, p.file, p.walMax = 128*kib, 128*kib, 1024*kib
+	}
 	p.chainDelay = pick(r, 0, 50*time.Microsecond, 2*time.Millisecond, 50*time.Millisecond)
 	p.loadDelay = pick(r, time.Millisecond, 200*time.Millisecond, 2*time.Second)
 	p.outboxBytes = pick(r, int64(1000), 20*kib, 1024*kib)
