@@ -1,5 +1,6 @@
 # Everything here needs Go and nothing else, apart from `make race`, whose
-# detector needs a C compiler on Linux.
+# detector needs a C compiler on Linux, and `make clients`, which needs Python,
+# Node.js, a JDK and Maven and says what it installs.
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -52,6 +53,11 @@ bench: ## run every benchmark
 crash: ## kill and restart a broker ROUNDS=100 times and check what it kept
 	VARVE_CRASH_ROUNDS='$(ROUNDS)' $(GO) test ./tests/crash -run TestCrashLoop -count=1 -v -timeout 0
 
+clients: ## install other people's clients and try the broker with them
+	@scripts/install-clients.sh
+	$(GO) vet -tags clients ./tests/clients/...
+	$(GO) test -tags clients ./tests/clients -count=1 -v -timeout 10m
+
 generate: ## write generated code and pages again
 	$(GO) generate ./...
 
@@ -68,4 +74,4 @@ cross: ## build for linux/amd64, linux/arm64 and darwin/arm64
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build run test race gofmt lint sim mutants fuzz bench crash generate check cross clean
+.PHONY: help build run test race gofmt lint sim mutants fuzz bench crash clients generate check cross clean

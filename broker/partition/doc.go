@@ -21,6 +21,11 @@
 //	   that allowed it.
 //	P7 Before it leads, that is before an entry of its own term is applied, a
 //	   replica answers nothing but ErrNotLeader.
+//	P8 Batches of a topic with a chain run through it one at a time, in arrival
+//	   order, each through one generation (W6), and what a chain emits is applied
+//	   with what it stores, or neither is.
+//	P9 A partition's emissions stand in the outbox until they are delivered, and
+//	   a target appends each position of an origin at most once.
 //
 // Concurrency: one goroutine owns a Partition and calls every method but those
 // of view.go (Read, offsets, lookups, Watch), which any goroutine may call. Close

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -56,11 +57,9 @@ func pluginAttach(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	hook := c.String("hook")
-	if hook == "" {
-		if hook, err = cl.firstHook(plugin, version); err != nil {
-			return err
-		}
+	hook, err := cl.chooseHook(plugin, version, c.String("hook"))
+	if err != nil {
+		return err
 	}
 	spec, err := specOf(c, plugin, version, hook)
 	if err != nil {
@@ -96,14 +95,19 @@ func attachedName(c *cli.Context, plugin, topic string) (string, error) {
 	return name, checkStageName(name)
 }
 
-// firstHook returns the hook that all versions asked for name first.
-func (c *client) firstHook(plugin, version string) (string, error) {
+// chooseHook returns the hook that is asked for if a version of the plugin has
+// it, or the one that all versions name first.
+func (c *client) chooseHook(plugin, version, asked string) (string, error) {
 	found, err := c.findPlugins(plugin, version)
 	if err != nil {
 		return "", err
 	}
-	hook := ""
+	hook, all := "", []string{}
 	for _, p := range found {
+		all = append(all, p.Hooks...)
+		if asked != "" {
+			continue
+		}
 		switch {
 		case len(p.Hooks) == 0:
 			return "", usageError{fmt.Errorf("plugin %s@%s names no hooks; give one with --hook", p.Name, p.Version)}
@@ -112,7 +116,10 @@ func (c *client) firstHook(plugin, version string) (string, error) {
 		}
 		hook = p.Hooks[0]
 	}
-	return hook, nil
+	if asked != "" && len(all) > 0 && !slices.Contains(all, asked) {
+		return "", usageError{fmt.Errorf("plugin %s has no hook %q; it has %s", plugin, asked, strings.Join(slices.Compact(slices.Sorted(slices.Values(all))), ", "))}
+	}
+	return cmp.Or(asked, hook), nil
 }
 
 // checkShared refuses to change a stage behind the back of other topics.

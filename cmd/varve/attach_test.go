@@ -33,7 +33,7 @@ func TestAttach(t *testing.T) {
 		{"in the chain already", redact, map[string]string{getChain: "200 " + chainJSON(`"redact-orders", "last"`)},
 			[]string{getChain, "GET /v1/plugins", "GET /v1/stages", putStage + " " + spec, putChain + ` {"stages":["redact-orders","last"]}`}, table, ""},
 		{"hook, version and name given", "plugin attach builtin/redact@1.0.0 --hook transform --stage redact --topic orders", nil,
-			[]string{getChain, "GET /v1/stages", `PUT /v1/stages/redact {"plugin":"builtin/redact","version":"1.0.0","hook":"transform"}`,
+			[]string{getChain, "GET /v1/plugins", "GET /v1/stages", `PUT /v1/stages/redact {"plugin":"builtin/redact","version":"1.0.0","hook":"transform"}`,
 				putChain + ` {"stages":["first","redact"]}`}, table, ""},
 		{"no topic", redact, map[string]string{getChain: `404 {"error": "not found: topic orders"}`}, []string{getChain}, "", "create the topic first"},
 		{"no plugin", redact, map[string]string{"GET /v1/plugins": "200 []"}, []string{getChain, "GET /v1/plugins"}, "", "still compiling"},
@@ -66,9 +66,14 @@ func TestAttachNeedsAHook(t *testing.T) {
 	s := newServer(t, map[string]string{
 		"GET /v1/topics/orders/chain": "200 " + chainJSON(""), "GET /v1/plugins": "200 [" + maskJSON + "," + other + "]",
 	})
-	got := run("", "plugin", "attach", "mask", "--topic", "orders", "--http", s.URL)
-	if got.err == nil || exitCode(got.err) != exitUsage || !strings.Contains(got.err.Error(), "--hook") {
-		t.Errorf("error %v", got.err)
+	for args, want := range map[string]string{
+		"mask": "give one with --hook, or a version: mask@2.0.0", "mask@2.0.0 --hook transform": "has no hook \"transform\"; it has validate",
+		"mask --hook frob": "it has transform, validate",
+	} {
+		got := run("", append(strings.Fields("plugin attach --topic orders "+args), "--http", s.URL)...)
+		if got.err == nil || exitCode(got.err) != exitUsage || !strings.Contains(got.err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", args, got.err, want)
+		}
 	}
 }
 

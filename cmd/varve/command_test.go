@@ -113,6 +113,7 @@ func TestUsageErrors(t *testing.T) {
 		{"stage set s", "--file SPEC.json"},
 		{"stage set s --plugin p", "needs --hook"},
 		{"stage set s --hook transform", "needs --plugin"},
+		{"stage set s --plugin p@1 --version 2 --hook transform", "contradict"},
 		{"stage set s --file x --hook transform", "leave out --hook"},
 		{"stage set s --file nosuch.json", "nosuch.json"},
 		{"stage set s --file -", "is empty"},

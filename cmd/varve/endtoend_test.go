@@ -179,7 +179,7 @@ func TestEndToEndPush(t *testing.T) {
 	}
 	full := pushed.Name + "@" + pushed.Version
 	c.produce("bills", `{"iban": "DE00", "n": 0}`)
-	s.fails("nosuch", "plugin", "attach", full, "--topic", "bills", "--parameters", `{"nosuch": 1}`)
+	s.fails("`varve plugin describe` shows", "plugin", "attach", full, "--topic", "bills", "--parameters", `{"nosuch": 1}`)
 	var chain admin.Chain
 	s.must(&chain, "plugin", "attach", full, "--topic", "bills", "--parameters", `{"fields": ["iban"]}`)
 	s.wantChain(chain, "redact-bills")

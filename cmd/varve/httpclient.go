@@ -147,11 +147,13 @@ func (c *client) transportError(err error) error {
 }
 
 func (c *client) plugins() (list []admin.Plugin, err error) {
-	return list, c.do(http.MethodGet, "/v1/plugins", nil, &list)
+	err = c.do(http.MethodGet, "/v1/plugins", nil, &list)
+	return list, err
 }
 
 func (c *client) pushPlugin(module []byte) (p admin.Plugin, err error) {
-	return p, c.do(http.MethodPost, "/v1/plugins", module, &p)
+	err = c.do(http.MethodPost, "/v1/plugins", module, &p)
+	return p, err
 }
 
 func (c *client) deletePlugin(name, version string) error {
@@ -160,7 +162,8 @@ func (c *client) deletePlugin(name, version string) error {
 }
 
 func (c *client) stages() (list []admin.Stage, err error) {
-	return list, c.do(http.MethodGet, "/v1/stages", nil, &list)
+	err = c.do(http.MethodGet, "/v1/stages", nil, &list)
+	return list, err
 }
 
 // findStage returns a stage; there need not be one.
@@ -176,8 +179,11 @@ func (c *client) findStage(name string) (s admin.Stage, found bool, err error) {
 
 func (c *client) putStage(name string, spec []byte) (s admin.Stage, err error) {
 	err = c.do(http.MethodPut, "/v1/stages/"+url.PathEscape(name), spec, &s)
-	if refused(err, http.StatusNotFound) && strings.Contains(err.Error(), "plugin "+builtinPrefix) {
+	switch {
+	case refused(err, http.StatusNotFound) && strings.Contains(err.Error(), "plugin "+builtinPrefix):
 		err = fmt.Errorf("%w; a broker that started just now is still compiling its own", err)
+	case refused(err, http.StatusBadRequest) && strings.Contains(err.Error(), "refused its parameters"):
+		err = fmt.Errorf("%w; `varve plugin describe` shows what the plugin takes", err)
 	}
 	return s, err
 }
@@ -187,10 +193,7 @@ func (c *client) deleteStage(name string) error {
 }
 
 func (c *client) chain(topic string) (ch admin.Chain, err error) {
-	err = c.do(http.MethodGet, chainPath(topic), nil, &ch)
-	if refused(err, http.StatusNotFound) {
-		err = fmt.Errorf("%w; create the topic first, with any Kafka tool", err)
-	}
+	err = noTopic(topic, c.do(http.MethodGet, chainPath(topic), nil, &ch))
 	return ch, err
 }
 
@@ -199,7 +202,16 @@ func (c *client) setChain(topic string, stages []string) (ch admin.Chain, err er
 	if err != nil {
 		return ch, err
 	}
-	return ch, c.do(http.MethodPut, chainPath(topic), body, &ch)
+	err = noTopic(topic, c.do(http.MethodPut, chainPath(topic), body, &ch))
+	return ch, err
+}
+
+// noTopic says what to do if the error is that there is no such topic.
+func noTopic(topic string, err error) error {
+	if refused(err, http.StatusNotFound) && strings.HasSuffix(err.Error(), "topic "+topic) {
+		return fmt.Errorf("%w; create the topic first, with any Kafka tool", err)
+	}
+	return err
 }
 
 func chainPath(topic string) string { return "/v1/topics/" + url.PathEscape(topic) + "/chain" }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,16 +111,39 @@ func pluginList(c *cli.Context) error {
 }
 
 func pluginRows(p admin.Plugin) [][]string {
-	return [][]string{
+	rows := [][]string{
 		{"name", p.Name},
 		{"version", p.Version},
 		{"description", p.Description},
 		{"hooks", strings.Join(p.Hooks, ",")},
 		{"parts", strings.Join(p.Parts, ",")},
-		{"parameters", compact(p.Parameters)},
 		{"bytes", strconv.FormatInt(p.Size, 10)},
 		{"digest", p.Digest},
 	}
+	return append(rows, parameterRows(p.Parameters)...)
+}
+
+// parameterRows shows the properties of a JSON Schema by name, one a line, and
+// any other schema as it is.
+func parameterRows(schema json.RawMessage) [][]string {
+	var s struct {
+		Properties map[string]struct {
+			Type        any    `json:"type"`
+			Description string `json:"description"`
+		} `json:"properties"`
+	}
+	if json.Unmarshal(schema, &s) != nil || len(s.Properties) == 0 {
+		return [][]string{{"parameters", compact(schema)}}
+	}
+	var rows [][]string
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		text := s.Properties[name].Description
+		if kind, ok := s.Properties[name].Type.(string); ok {
+			text = strings.TrimSuffix(kind+": "+text, ": ")
+		}
+		rows = append(rows, []string{"parameter " + name, text})
+	}
+	return rows
 }
 
 // splitVersion takes NAME@VERSION apart. No name and no version has an @.

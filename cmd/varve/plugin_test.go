@@ -40,7 +40,7 @@ func TestCommands(t *testing.T) {
 			answers: map[string]string{"POST /v1/plugins": "200 " + maskJSON},
 			asked:   []string{"POST /v1/plugins \x00asm\x01\x00\x00\x00"},
 			out: "name         mask\nversion      1.0.0\ndescription  -\nhooks        transform,validate\nparts        value\n" +
-				"parameters   -\nbytes        9\ndigest       00112233445566778899\n",
+				"bytes        9\ndigest       00112233445566778899\nparameters   -\n",
 			notes: "pushing " + module + " (1 KiB): the broker checks and compiles it, which may take some seconds\n" +
 				"next: varve plugin attach mask --topic TOPIC\n",
 		},
@@ -107,6 +107,25 @@ func TestCommands(t *testing.T) {
 				`"dead_letter":{"topic":"d","payload":"none"},"sensitive":true,"breaker":{"ratio":0.5,"window":1000}}`},
 			out: "name          redact-orders\nplugin        builtin/redact\nversion       newest\nhook          transform\n" +
 				"parameters    {\"fields\":[\"email\"]}\non failure    dead-letter\nsensitive     false\ndead letters  dlq.TOPIC, payload full\ntopics        -\n",
+		},
+		{
+			name: "describe for people", args: "plugin describe p",
+			answers: map[string]string{"GET /v1/plugins": `200 [{"name": "p", "version": "1", "description": "a\u001b[1mb", "parameters": ` +
+				`{"properties": {"b": {"type": "string"}, "a": {"type": "array", "description": "names"}, "c": {}}}}, {"name": "p", "version": "2"}]`},
+			asked: []string{"GET /v1/plugins"},
+			out: "name         p\nversion      1\ndescription  a [1mb\nhooks        -\nparts        -\nbytes        0\ndigest       -\n" +
+				"parameter a  array: names\nparameter b  string\nparameter c  -\n\n" +
+				"name         p\nversion      2\ndescription  -\nhooks        -\nparts        -\nbytes        0\ndigest       -\nparameters   -\n",
+		},
+		{
+			name: "stage set with a plugin's version", args: "stage set s --plugin p@1 --hook transform -o json",
+			answers: map[string]string{"PUT /v1/stages/s": `404 {"error": "not found: plugin p version 1"}`},
+			asked:   []string{`PUT /v1/stages/s {"plugin":"p","version":"1","hook":"transform"}`}, err: "not found: plugin p version 1",
+		},
+		{
+			name: "stage set with bad parameters", args: "stage set s --plugin p --hook transform",
+			answers: map[string]string{"PUT /v1/stages/s": `400 {"error": "invalid: plugin p refused its parameters with code 1"}`},
+			asked:   []string{`PUT /v1/stages/s {"plugin":"p","hook":"transform"}`}, err: "with code 1; `varve plugin describe`",
 		},
 		{
 			name: "stage set from stdin, as it is", args: "stage set s --file - -o json", stdin: `{"plugin": "p", "newer": 1}`,

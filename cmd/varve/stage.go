@@ -30,7 +30,7 @@ Examples:
    varve stage set orders-only --plugin builtin/filter --hook transform --parameters @orders-only.json
    varve stage set redact-email --file redact-email.json`,
 			Flags: clientFlags(append([]cli.Flag{
-				&cli.StringFlag{Name: "plugin", Usage: "`NAME` of the plugin"},
+				&cli.StringFlag{Name: "plugin", Usage: "`NAME` or NAME@VERSION of the plugin"},
 				&cli.StringFlag{Name: "version", Usage: "the plugin's `VERSION` (default: the newest)"},
 				&cli.StringFlag{Name: "file", Usage: "read the whole specification from a JSON `FILE`, - for stdin"},
 			}, specFlags("which `HOOK` of the plugin to call: transform or validate")...)...),
@@ -123,7 +123,17 @@ func stageSpecOf(c *cli.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return specOf(c, plugin, c.String("version"), hook)
+	name, version, err := splitVersion(plugin)
+	if err != nil {
+		return nil, err
+	}
+	if v := c.String("version"); v != "" {
+		if version != "" && version != v {
+			return nil, usageError{fmt.Errorf("--plugin %s and --version %s contradict each other", plugin, v)}
+		}
+		version = v
+	}
+	return specOf(c, name, version, hook)
 }
 
 func stageList(c *cli.Context) error {

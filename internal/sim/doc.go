@@ -13,14 +13,19 @@
 //	L1 an acknowledged batch is read at its offset until retention or
 //	   DeleteRecords passed it, and neither passes what it may not
 //	L2 one (partition, offset, epoch) is one value for ever
-//	L3 the offset that a producer is told is the one where the batch is read
+//	L3 the offset that a producer is told is the one where the batch is read, but
+//	   for what its topic's chain takes out
 //	L4 no batch of an idempotent producer is read twice
 //	L5 an idempotent producer's batches are read in order and without a gap
 //	L6 a batch that was refused for good is not read
 //	L7 high watermark and log start never go back
-//	L8 the bytes read are the bytes sent
+//	L8 the bytes read are the bytes sent, or what the chain made of them
 //	L9 a lookup by time agrees with a scan
 //	P1 replay makes the same segments
+//	W3 each record of an acknowledged batch is stored, dropped or a dead letter,
+//	   and each dead letter is in its topic once, in order
+//	W6 what is stored of a batch is what one generation of the chain makes of it
+//	W7 generations never fall along a partition's log
 //	R2 nothing is left of deleted topics, of old files, of goroutines
 //	R4 every request is answered once
 //	V1 after the last fault everything works within 30 s of virtual time; that

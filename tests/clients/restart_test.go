@@ -25,8 +25,10 @@ const lastValue = "last-of-all"
 // the consumer must have seen all of it.
 func TestRestart(t *testing.T) {
 	b := start(t)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	limited, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	ctx, cancel := context.WithCancelCause(limited)
+	defer cancel(nil)
 	until := filepath.Join(t.TempDir(), "until")
 	dir := t.TempDir()
 	watch := newWatcher(t, b.Addr())
@@ -40,6 +42,9 @@ func TestRestart(t *testing.T) {
 		watch.create(ctx, t, topic)
 		producers.Go(func() {
 			sent[i].got, sent[i].err = try[scenario.Produced](c, dir, b.Addr(), "restart", scenario.Restart{Topic: topic, Until: until})
+			if sent[i].err != nil {
+				cancel(sent[i].err) // nobody has to wait for its progress
+			}
 		})
 		consumers.Go(func() {
 			seen[i].got, seen[i].err = try[scenario.Consumed](c, dir, b.Addr(), "follow", scenario.Follow{Topic: topic, Last: []byte(lastValue)})
@@ -142,7 +147,7 @@ func (w *watcher) progress(ctx context.Context, t *testing.T) {
 	for {
 		fetches := w.cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("the producers get stuck: new records %v, before %v", fresh, w.counts)
+			t.Fatalf("the producers get stuck: %v\nnew records %v, all %v", context.Cause(ctx), fresh, w.counts)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			fresh[r.Topic]++

@@ -91,15 +91,12 @@ func (s *bucketStore) Put(ctx context.Context, key string, body io.ReaderAt, siz
 		return Info{}, s.fail(ctx, "put", key, err)
 	}
 	src := newSection(body, 0, size)
-	n, err := w.ReadFrom(src)
-	if err == nil {
-		err = src.check(n)
-	}
+	_, err = w.ReadFrom(src)
 	if err != nil {
 		cancel()
 		_ = w.Close() // ended on purpose: it says so
-		if src.err != nil {
-			return Info{}, bodyError(key, src.err)
+		if berr := src.detach(); berr != nil {
+			return Info{}, bodyError(key, berr)
 		}
 		return Info{}, s.fail(ctx, "put", key, err)
 	}

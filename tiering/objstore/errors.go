@@ -9,7 +9,7 @@ import (
 // What can go wrong. Every error of a Store matches exactly one of these with
 // errors.Is, or context.Canceled if the caller gave up.
 var (
-	// ErrNotFound: there is no such object, or no such bucket.
+	// ErrNotFound: there is no such object.
 	ErrNotFound = errors.New("objstore: not found")
 	// ErrConflict: the condition of a put does not hold.
 	ErrConflict = errors.New("objstore: exists already")
@@ -20,7 +20,8 @@ var (
 	// ErrUnavailable: the store did not answer, not in time, or with a failure
 	// of its own. What was asked for may have been done all the same.
 	ErrUnavailable = errors.New("objstore: unavailable")
-	// ErrInvalid: the request is wrong and stays wrong.
+	// ErrInvalid: the request is wrong and stays wrong; also a bucket that does
+	// not exist, which must not look like objects that do not.
 	ErrInvalid = errors.New("objstore: invalid request")
 	// ErrBody: the body of a put could not be read; nothing was written.
 	ErrBody = errors.New("objstore: body cannot be read")

@@ -1,23 +1,40 @@
 package objstore
 
-import "io"
+import (
+	"errors"
+	"io"
+	"sync"
+)
 
-// section reads a range of a body and remembers the body's own failure, so that
-// it is not taken for one of the store. It can be read again from the start, as
-// an io.ReadSeeker.
+var errDetached = errors.New("objstore: body is not read any more")
+
+// section is a range of a put's body as an io.ReadSeeker. It remembers the body's
+// own failure, so that it is not taken for one of the store, and can be detached
+// from the body: a transport may go on reading a request's body after the
+// request has failed, when the caller has its buffer or file back.
 type section struct {
-	io.SectionReader
+	mu   sync.Mutex // held while reading the body, which detach has to wait for
+	r    *io.SectionReader
 	size int64
+	at   int64
 	err  error
+	gone bool
 }
 
 func newSection(body io.ReaderAt, off, n int64) *section {
-	return &section{SectionReader: *io.NewSectionReader(body, off, n), size: n}
+	return &section{r: io.NewSectionReader(body, off, n), size: n}
 }
 
+// Read follows io.Reader. A body that ends early is io.ErrUnexpectedEOF.
 func (s *section) Read(p []byte) (int, error) {
-	n, err := s.SectionReader.Read(p)
-	if err == io.EOF && n == 0 && s.left() > 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return 0, errDetached
+	}
+	n, err := s.r.Read(p)
+	s.at += int64(n)
+	if err == io.EOF && s.at < s.size {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil && err != io.EOF {
@@ -26,19 +43,21 @@ func (s *section) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// left is how many bytes have not been read yet.
-func (s *section) left() int64 {
-	at, err := s.SectionReader.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return 0
+// Seek follows io.Seeker.
+func (s *section) Seek(off int64, whence int) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, err := s.r.Seek(off, whence)
+	if err == nil {
+		s.at = at
 	}
-	return s.size - at
+	return at, err
 }
 
-// check turns a body that ended early into an error.
-func (s *section) check(n int64) error {
-	if s.err == nil && n != s.size {
-		s.err = io.ErrUnexpectedEOF
-	}
+// detach ends all reading of the body and returns what the body failed with.
+func (s *section) detach() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
 	return s.err
 }

@@ -49,6 +49,9 @@ type planner struct {
 	leaf         bool  // calls no defined function
 	instructions int
 	writesTables bool
+
+	locals int64 // of the function
+	effort int64 // of compiling all functions so far: locals times blocks
 }
 
 // plan walks the body of the defined function with the given type.
@@ -57,6 +60,7 @@ func (p *planner) plan(b body) error {
 	p.patches = p.patches[:0]
 	p.frames = append(p.frames[:0], frame{op: opBlock})
 	p.segment, p.text, p.leaf = 0, 0, true
+	p.locals = int64(b.localCount)
 	w := &walker{m: p.m, r: reader{b: b.code}, locals: b.localCount}
 	for len(p.frames) > 0 {
 		w.labels = len(p.frames)
@@ -127,6 +131,10 @@ func (p *planner) step(r *reader, in instr) {
 func (p *planner) open(r *reader, in instr) {
 	if len(p.frames) > p.m.o.NestingMax {
 		r.fail(ErrTooLarge, "more than %d nested blocks", p.m.o.NestingMax)
+		return
+	}
+	if p.effort += p.locals; p.effort > p.m.o.EffortMax {
+		r.fail(ErrTooLarge, "compiling it would take too long: locals times blocks, over all functions, is more than %d", p.m.o.EffortMax)
 		return
 	}
 	f := p.frames[len(p.frames)-1]

@@ -82,6 +82,7 @@ type Options struct {
 	ParamsMax        uint32 // parameters, and results, of one type
 	LocalsMax        uint32 // locals of one function, with its parameters
 	NestingMax       int    // blocks inside each other
+	EffortMax        int64  // locals times blocks, over all functions: what compiling time grows with
 	GlobalsMax       uint32 // globals
 	TablesMax        uint32 // tables
 	TableElementsMax uint32 // elements of a table, and of all tables at the start
@@ -107,6 +108,7 @@ func DefaultOptions() Options {
 		ParamsMax:        256,
 		LocalsMax:        8192,
 		NestingMax:       16384,
+		EffortMax:        2_000_000,
 		GlobalsMax:       1024,
 		TablesMax:        8,
 		TableElementsMax: 65536,
@@ -141,6 +143,7 @@ func (o Options) complete() (Options, error) {
 	o.ParamsMax = or(o.ParamsMax, d.ParamsMax)
 	o.LocalsMax = or(o.LocalsMax, d.LocalsMax)
 	o.NestingMax = or(o.NestingMax, d.NestingMax)
+	o.EffortMax = or(o.EffortMax, d.EffortMax)
 	o.GlobalsMax = or(o.GlobalsMax, d.GlobalsMax)
 	o.TablesMax = or(o.TablesMax, d.TablesMax)
 	o.TableElementsMax = or(o.TableElementsMax, d.TableElementsMax)

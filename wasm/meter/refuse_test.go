@@ -111,6 +111,11 @@ func TestRefusedModules(t *testing.T) {
 			}
 			m.function("nest", "", "", nil, c.op(bytes.Repeat([]byte{opEnd}, 20000)...))
 		}, ErrTooLarge},
+		{"takes too long to compile", func(m *built) {
+			// 25 KB that the compiler needed minutes for.
+			loops := code().op(bytes.Repeat([]byte{opLoop, typeEmpty, 0x01, opEnd}, 1000)...)
+			m.function("effort", "", "", bytes.Repeat([]byte{0x7f}, 4000), loops)
+		}, ErrTooLarge},
 		{"too many locals", func(m *built) { m.function("locals", "", "", make([]byte, 0), code()); m.many() }, ErrTooLarge},
 	} {
 		m := limitModule()

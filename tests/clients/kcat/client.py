@@ -173,7 +173,8 @@ def consume(broker, params):
 
 
 def live(broker, *args, **more):
-    command = ["kcat", "-b", broker, "-X", "retry.backoff.ms=50", "-X", "reconnect.backoff.ms=20"]
+    # Without -E it ends as soon as no broker is there.
+    command = ["kcat", "-E", "-b", broker, "-X", "retry.backoff.ms=50", "-X", "reconnect.backoff.ms=20"]
     command += ["-X", "reconnect.backoff.max.ms=200", *args]
     return subprocess.Popen(command, **more)
 
