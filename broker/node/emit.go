@@ -3,11 +3,13 @@ package node
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/record"
 )
 
 // Letters turns emissions into records of their targets.
@@ -38,6 +40,28 @@ const (
 	deliverCountMax = 500
 	deliverBytesMax = 256 << 10
 )
+
+// outboxShare is which part of a file of the write-ahead log all outboxes
+// together may take. They are in every checkpoint, and the log keeps room for
+// more than three times a checkpoint's states: with more, nobody could write.
+const outboxShare = 8
+
+// outboxRoom implements partition.Config.OutboxRoom. What could never be taken
+// is refused for good.
+func (n *Node) outboxRoom(bytes int64) error {
+	most := n.c.Engine.WAL.FileBytes / outboxShare
+	if bytes > most {
+		return fmt.Errorf("%w: %d bytes of dead letters or routed records in one batch, at most %d", record.ErrTooLarge, bytes, most)
+	}
+	for _, d := range n.outboxes { // order: a sum
+		_, waiting := d.r.Partition.OutboxDepth()
+		bytes += waiting
+	}
+	if bytes > most {
+		return partition.ErrOutboxFull
+	}
+	return nil
+}
 
 // emit delivers what waits in a partition's outbox: in order, one batch at a
 // time, trimming the outbox behind it. What cannot be delivered now is tried

@@ -470,3 +470,44 @@ func TestDeliveryWaitsForSpace(t *testing.T) {
 		t.Fatalf("reports %v", w.reports)
 	}
 }
+
+// Outboxes are part of every checkpoint, and a checkpoint must fit the
+// write-ahead log: however many outboxes are held up, the broker goes on, and
+// all are delivered in the end.
+func TestHeldOutboxesLeaveRoomForCheckpoints(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}))
+	id := w.create("t", 1, 8, true)
+	plain := w.create("plain", 2, 1, false)
+	w.letters.fail = errors.New("not now")
+	full := 0
+	for i := range 400 {
+		w.produce(ident.Partition{Topic: id, Index: int32(i % 8)}, fmt.Sprintf("dead%d%s.a", i, strings.Repeat("x", 4000)))
+		drive(t, w.n, w.now)
+		if i%20 == 0 {
+			w.n.Checkpoint()
+			w.settle(5)
+		}
+		full = i + 1 - len(w.acked)
+	}
+	if full == 0 {
+		t.Fatal("no outbox was ever full")
+	}
+	w.settle(100)
+	w.produce(ident.Partition{Topic: plain}, "keep, without a chain")
+	w.settle(100)
+	if _, ok := w.acked["keep, without a chain"]; !ok {
+		t.Fatalf("a topic without a chain is held up; %d emissions wait; %+v", w.waiting(), w.n.engine.Stats())
+	}
+	big := []string{}
+	for i := range 40 {
+		big = append(big, fmt.Sprintf("deadbig%d%s.a", i, strings.Repeat("y", 4000)))
+	}
+	w.letters.fail = nil
+	w.settle(100)
+	w.produce(ident.Partition{Topic: id}, big...) // more than may ever wait
+	w.settle(10)
+	w.check("released", nil)
+	if _, ok := w.acked[big[0]]; ok || w.waiting() != 0 {
+		t.Fatalf("taken %v, %d emissions wait; %+v", ok, w.waiting(), w.n.engine.Stats())
+	}
+}

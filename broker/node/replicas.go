@@ -39,7 +39,7 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		p, err := partition.Open(partition.Config{
 			ID: id, FS: n.c.Engine.FS, Dir: dir, Cache: n.cache,
 			Log: groupProposer{n, info.Group}, QueueBytesMax: n.c.QueueBytesMax,
-			OutboxBytesMax: n.c.OutboxBytesMax, Run: n.c.RunChain, Entropy: n.c.Entropy,
+			OutboxBytesMax: n.c.OutboxBytesMax, OutboxRoom: n.outboxRoom, Run: n.c.RunChain, Entropy: n.c.Entropy,
 		}, state)
 		if err != nil {
 			return nil, err

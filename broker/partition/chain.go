@@ -161,6 +161,8 @@ func (p *Partition) chained(a *Append, q sequence, out ChainOutput, made []byte)
 		err = out.Err
 	case emits > 0 && p.outbox.bytes+p.chains.emits > 0 && p.outbox.bytes+p.chains.emits+emits > p.c.OutboxBytesMax:
 		err = ErrOutboxFull
+	case emits > 0 && p.c.OutboxRoom != nil:
+		err = p.c.OutboxRoom(emits)
 	}
 	if err != nil {
 		p.turnAway(a, q, err)

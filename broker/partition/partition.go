@@ -47,6 +47,9 @@ type Config struct {
 	// OutboxBytesMax bounds the emissions that wait to be delivered. A single
 	// batch's emissions are admitted to an empty outbox whatever their size.
 	OutboxBytesMax int64
+	// OutboxRoom refuses emissions that the broker's outboxes together have no
+	// room for; nil never does. It is called on the owner.
+	OutboxRoom func(bytes int64) error
 	// Run performs a chain on a batch; Entropy gives each batch its seed. Only
 	// topics with a chain need them.
 	Run     Runner

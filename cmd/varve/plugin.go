@@ -34,7 +34,8 @@ builtin/filter come with the broker; docs/plugins tells how to write one.`,
 		verb(&cli.Command{
 			Name: "push", Usage: "give a module to the broker, which checks, compiles and keeps it", ArgsUsage: "FILE",
 			Description: `Name, version and hooks stand in the module's manifest. Pushing the same module
-again changes nothing.
+again changes nothing; another one with the same name and version takes its place
+in all stages that use it.
 
 Examples:
    varve plugin push mask.wasm

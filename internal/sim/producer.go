@@ -226,9 +226,9 @@ func (p *producer) answered(b *batch, err error) {
 			p.id, b.id, b.header.ProducerEpoch, b.header.BaseSequence, b.sent, err)
 	case p.idem && errors.Is(err, partition.ErrFenced):
 		p.s.fail("L5", "producer %d: batch %d is fenced by nobody: %v", p.id, b.id, err)
-	case errors.Is(err, record.ErrInvalidRecord) && p.idem:
+	case rejected(err) && p.idem:
 		p.bump() // it cannot be stored, and nothing behind it may be
-	case errors.Is(err, record.ErrInvalidRecord):
+	case rejected(err):
 		p.finish(b)
 	case errors.Is(err, partition.ErrStaleChain):
 		p.s.fail("W7", "batch %d to %s is refused for an older generation than the log's", b.id, b.part.name)
@@ -237,6 +237,11 @@ func (p *producer) answered(b *batch, err error) {
 	default:
 		p.wait = p.s.now.Add(mean(p.s.rng.client, 20*time.Millisecond))
 	}
+}
+
+// rejected reports whether the topic's chain refused a batch for good.
+func rejected(err error) bool {
+	return errors.Is(err, record.ErrInvalidRecord) || errors.Is(err, record.ErrTooLarge)
 }
 
 // finish takes a batch out of what is open.
@@ -262,7 +267,7 @@ func (s *run) disconnected() {
 func definite(err error) bool {
 	for _, e := range []error{
 		partition.ErrFenced, partition.ErrOutOfOrder, partition.ErrQueueFull, partition.ErrNoSpace, partition.ErrStaleChain,
-		partition.ErrChainLoading, partition.ErrOutboxFull, record.ErrInvalidRecord,
+		partition.ErrChainLoading, partition.ErrOutboxFull, record.ErrInvalidRecord, record.ErrTooLarge,
 	} {
 		if errors.Is(err, e) {
 			return true
