@@ -167,27 +167,27 @@ func (b *brokenBody) ReadAt(p []byte, off int64) (int, error) {
 func (f *Faulty) GetRange(ctx context.Context, key string, off int64, into []byte) error {
 	fault := f.ask(ctx, OpGetRange, key)
 	return f.do(ctx, "get", key, fault, func() error {
-		if fault.Body == nil {
-			return f.getWhole(ctx, key, off, into, fault)
+		if err := f.get(ctx, key, off, into, fault.Body); err != nil {
+			return err
 		}
-		for at := 0; at < len(into); at += pieceBytes {
-			if err := fault.Body(int64(at)); err != nil {
-				return newError("get", key, ErrUnavailable, "the body broke off")
-			}
-			if err := f.inner.GetRange(ctx, key, off+int64(at), into[at:min(at+pieceBytes, len(into))]); err != nil {
-				return err
-			}
+		if fault.Corrupt && len(into) > 0 {
+			into[fault.CorruptAt%len(into)] ^= 1
 		}
 		return nil
 	})
 }
 
-func (f *Faulty) getWhole(ctx context.Context, key string, off int64, into []byte, fault Fault) error {
-	if err := f.inner.GetRange(ctx, key, off, into); err != nil {
-		return err
+func (f *Faulty) get(ctx context.Context, key string, off int64, into []byte, before func(off int64) error) error {
+	if before == nil || len(into) == 0 {
+		return f.inner.GetRange(ctx, key, off, into)
 	}
-	if fault.Corrupt && len(into) > 0 {
-		into[fault.CorruptAt%len(into)] ^= 1
+	for at := 0; at < len(into); at += pieceBytes {
+		if err := before(int64(at)); err != nil {
+			return newError("get", key, ErrUnavailable, "the body broke off")
+		}
+		if err := f.inner.GetRange(ctx, key, off+int64(at), into[at:min(at+pieceBytes, len(into))]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
