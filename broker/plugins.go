@@ -243,7 +243,7 @@ func moduleError(err error) error {
 	switch {
 	case errors.Is(err, wasm.ErrMemory), errors.Is(err, wasm.ErrClosed), errors.Is(err, wasm.ErrPlatform), errors.Is(err, context.Canceled):
 		return fmt.Errorf("%w: %w", admin.ErrUnavailable, err)
-	case errors.Is(err, wasm.ErrModule), errors.Is(err, wasm.ErrStart), errors.Is(err, wasm.ErrCapability), errors.As(err, &refused):
+	case errors.Is(err, wasm.ErrModule), errors.Is(err, wasm.ErrStart), errors.Is(err, wasm.ErrCapability), errors.Is(err, registry.ErrHook), errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", admin.ErrInvalid, err)
 	}
 	return err

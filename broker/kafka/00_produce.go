@@ -222,7 +222,9 @@ func (p *produceCall) prepare(t *produceTopic, part *producePart, records []byte
 	if patch != nil {
 		patch(a.Batch)
 	}
-	return a, nil
+	// The chain is told what the batch is now: recompressed, stamped.
+	a.Header, err = record.ParseHeader(a.Batch)
+	return a, err
 }
 
 // limits are what a topic's settings ask of a batch.

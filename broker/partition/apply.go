@@ -140,7 +140,7 @@ func (p *Partition) applyChained(e replog.Entry, d entry.Entry, a *Append) error
 		if h, err = record.ParseHeader(c.stored); err != nil {
 			return err
 		}
-		if h.LastOffsetDelta > c.span || h.Size() != len(c.stored) {
+		if h.LastOffsetDelta > c.span || h.Size() != len(c.stored) || h.Count < 1 {
 			return fmt.Errorf("%w: a stored batch of %d offsets in a span of %d", errState, h.LastOffsetDelta, c.span)
 		}
 	}

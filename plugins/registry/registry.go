@@ -17,6 +17,8 @@ import (
 var (
 	// ErrUnknown: no module of that digest is kept.
 	ErrUnknown = errors.New("registry: unknown module")
+	// ErrHook: the plugin does not have the hook that a stage asks for.
+	ErrHook = errors.New("registry: hook not in the plugin")
 	// ErrDigest: the bytes that were kept do not have their digest any more.
 	ErrDigest = errors.New("registry: module is damaged")
 )
@@ -72,6 +74,9 @@ func (r *Registry) Stage(ctx context.Context, name string, spec plugins.StageSpe
 		return pipeline.Stage{}, key, fmt.Errorf("stage %s: plugin %s: %w", name, spec.Plugin, err)
 	}
 	manifest := m.Manifest()
+	if !manifest.HasHook(spec.Hook) {
+		return pipeline.Stage{}, key, fmt.Errorf("stage %s: plugin %s has the hooks %v, not %v: %w", name, spec.Plugin, manifest.Hooks, spec.Hook, ErrHook)
+	}
 	p, err := r.pool(key, func() (*wasm.Pool, error) {
 		return m.NewPool(wasm.PoolConfig{Parameters: spec.Parameters, MemoryPages: key.MemoryPages, Capabilities: manifest.Capabilities})
 	})
