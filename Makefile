@@ -32,6 +32,12 @@ test: ## vet, then run every test
 race: ## run every test under the race detector
 	$(GO) test -race ./...
 
+test-s3: ## try the S3 driver with a gateway inside the test process
+	cd tests/s3gw && $(GO) vet ./... && $(GO) test ./...
+
+test-minio: ## try the S3 driver with MinIO, which is built first (minutes)
+	scripts/minio.sh run sh -c 'cd tests/s3gw && $(GO) test -count=1 ./...'
+
 gofmt: ## fail if a Go file is not formatted
 	@scripts/gofmt.sh
 
@@ -74,4 +80,4 @@ cross: ## build for linux/amd64, linux/arm64 and darwin/arm64
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build run test race gofmt lint sim mutants fuzz bench crash clients generate check cross clean
+.PHONY: help build run test race test-s3 test-minio gofmt lint sim mutants fuzz bench crash clients generate check cross clean

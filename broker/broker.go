@@ -56,7 +56,10 @@ type Broker struct {
 	registry *registry.Registry
 	modules  *moduleStore
 	chains   *chainHost
-	ready    chan struct{}
+
+	life       context.Context // ends when Run begins to end
+	background sync.WaitGroup  // goroutines that end with it
+	ready      chan struct{}
 }
 
 // Open locks the data directory and recovers what is in it, and opens the
@@ -145,6 +148,9 @@ func (b *Broker) report(e node.Event) {
 // is in hand, makes a checkpoint and returns nil. It returns an error when the
 // broker had to stop.
 func (b *Broker) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	b.life = life
 	b.workers = newWorkers(max(4, 2*runtime.GOMAXPROCS(0)))
 	b.alarms = newAlarms()
 	b.owner = newOwner(b.node, b.nodeConfig().Engine.TasksMax, b.c.Now)
@@ -165,12 +171,14 @@ func (b *Broker) Run(ctx context.Context) error {
 		case err = <-failed:
 			failed <- err
 		}
-		b.drain()
+		b.drain(err == nil)
 		serving.Wait()
 	case <-ctx.Done():
 	case err = <-failed:
 		failed <- err
 	}
+	end()
+	b.background.Wait()
 	close(stop)
 	err = errors.Join(err, onlyNew(err, <-failed))
 	b.workers.close()
@@ -197,13 +205,18 @@ func onlyNew(known, err error) error {
 // checkpoint.
 const drainMax = 10 * time.Second
 
-// drain ends the listeners.
-func (b *Broker) drain() {
-	b.c.Log.Info("shutting down", "drain_seconds_max", drainMax.Seconds())
-	ctx, cancel := context.WithTimeout(context.Background(), drainMax)
+// drain ends the listeners. A broker that failed answers nothing any more, so
+// nobody is waited for.
+func (b *Broker) drain(orderly bool) {
+	wait := time.Duration(0)
+	if orderly {
+		wait = drainMax
+		b.c.Log.Info("shutting down", "drain_seconds_max", drainMax.Seconds())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	b.handlers.Drain()
-	if err := b.server.Shutdown(ctx); err != nil {
+	if err := b.server.Shutdown(ctx); err != nil && orderly {
 		b.c.Log.Warn("connections were cut before their requests were answered", "error", err)
 	}
 	b.http.close()
@@ -252,7 +265,7 @@ func (b *Broker) register() {
 			}
 			b.registered.Store(true)
 			close(b.ready)
-			go b.prepareBuiltins()
+			b.background.Go(func() { b.prepareBuiltins(b.life) })
 		})
 	})
 }

@@ -59,10 +59,10 @@ func (h *chainHost) close() {
 
 // prepareBuiltins registers the built-in plugins in the background: nothing
 // waits for them, and a start is not held up by compiling them.
-func (b *Broker) prepareBuiltins() {
-	ctx, cancel := context.WithTimeout(context.Background(), loadMax)
+func (b *Broker) prepareBuiltins(life context.Context) {
+	ctx, cancel := context.WithTimeout(life, loadMax)
 	defer cancel()
-	if err := b.registerBuiltins(ctx); err != nil {
+	if err := b.registerBuiltins(ctx); err != nil && life.Err() == nil {
 		b.c.Log.Error("built-in plugins are not available", "error", err)
 	}
 }

@@ -33,6 +33,8 @@ type client struct {
 	untimed bool
 	// ownTime: it tells the timestamps it sent where the broker set others.
 	ownTime bool
+	// mute: it does not tell how far it has read.
+	mute bool
 	// without are results of scenario admin that it has no call for.
 	without []string
 }
@@ -40,8 +42,8 @@ type client struct {
 const cache = "../../.cache/clients/"
 
 var clients = []client{
-	{name: "franz", command: []string{cache + "bin/franz"}, ownTime: true},
-	{name: "sarama", command: []string{cache + "bin/sarama"}, untimed: true},
+	{name: "franz", command: []string{cache + "bin/franz"}, ownTime: true, mute: true},
+	{name: "sarama", command: []string{cache + "bin/sarama"}, untimed: true, mute: true},
 	{name: "kcat", command: []string{"python3", "kcat/client.py"}, fit: fitKcat, untimed: true,
 		without: []string{"again", "partitions", "retention", "altered", "raised", "earliest", "cluster", "left", "gone"}},
 	{name: "python", command: []string{cache + "venv/bin/python", "python/client.py"}},

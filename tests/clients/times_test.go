@@ -57,10 +57,16 @@ func TestAppendTime(t *testing.T) {
 // createTopic makes a topic of one partition.
 func createTopic(ctx context.Context, t *testing.T, cl *kgo.Client, topic string, configs map[string]string) {
 	t.Helper()
+	createTopicWide(ctx, t, cl, topic, 1, configs)
+}
+
+// createTopicWide makes a topic.
+func createTopicWide(ctx context.Context, t *testing.T, cl *kgo.Client, topic string, partitions int32, configs map[string]string) {
+	t.Helper()
 	q := kmsg.NewPtrCreateTopicsRequest()
 	q.TimeoutMillis = 15_000
 	c := kmsg.NewCreateTopicsRequestTopic()
-	c.Topic, c.NumPartitions, c.ReplicationFactor = topic, 1, 1
+	c.Topic, c.NumPartitions, c.ReplicationFactor = topic, partitions, 1
 	for name, value := range configs {
 		config := kmsg.NewCreateTopicsRequestTopicConfig()
 		config.Name, config.Value = name, kmsg.StringPtr(value)

@@ -60,7 +60,7 @@ func withGateway(run func() int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	server.endpoint, server.access, server.secret = "http://"+addr, "access", "secret-of-the-test"
+	server.endpoint, server.access, server.secret = "http://"+addr, "key-of-the-test", "secret-of-the-test"
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {

@@ -164,6 +164,9 @@ func s3Config(ctx context.Context, p s3URL, o Options) (aws.Config, error) {
 			return retry.NewStandard(func(ro *retry.StandardOptions) {
 				ro.MaxAttempts = attempts(o)
 				ro.MaxBackoff = orDefault(o.BackoffMax, backoffMaxDefault)
+				ro.Retryables = append(ro.Retryables, retry.RetryableHTTPStatusCode{
+					Codes: map[int]struct{}{http.StatusTooManyRequests: {}},
+				})
 			})
 		}),
 	}

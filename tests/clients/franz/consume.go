@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -51,6 +54,10 @@ func consume(ctx context.Context, addr string, p scenario.Consume) (scenario.Con
 		return out, err
 	}
 	defer cl.Close()
+	if p.Until != "" {
+		out.Records, err = pollUntil(ctx, cl, p.Until)
+		return out, err
+	}
 	for len(left) > 0 {
 		records, err := poll(ctx, cl)
 		if err != nil {
@@ -89,6 +96,29 @@ func follow(ctx context.Context, addr string, p scenario.Follow) (scenario.Consu
 			if bytes.Equal(r.Value, p.Last) {
 				return out, nil
 			}
+		}
+	}
+}
+
+// pollUntil polls until a file exists. What a client asks for after some records
+// it asks for after it gave them away, so none is missed.
+func pollUntil(ctx context.Context, cl *kgo.Client, file string) ([]scenario.Got, error) {
+	var out []scenario.Got
+	for {
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		fetches := cl.PollFetches(short)
+		cancel()
+		if err := fetches.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return out, err
+		}
+		for _, r := range fetches.Records() {
+			out = append(out, got(r))
+		}
+		if _, err := os.Stat(file); err == nil {
+			return out, nil
+		}
+		if ctx.Err() != nil {
+			return out, fmt.Errorf("not at the end after %d records: %w", len(out), ctx.Err())
 		}
 	}
 }

@@ -30,11 +30,14 @@ async function connected(broker) {
 
 // read calls each(topic, partition, message) for every message of the reads,
 // { topic, partition, offset, end }, until they are at their ends or each
-// returns true.
+// returns true. It returns how far they are.
 async function read(broker, reads, each) {
   const cluster = await connected(broker)
   const open = new Map()
-  for (const r of reads) if (r.offset >= 0 && r.offset < r.end) open.set(`${r.topic}-${r.partition}`, { ...r })
+  for (const r of reads) {
+    if (r.offset >= 0 && r.offset < r.end) open.set(`${r.topic}-${r.partition}`, { ...r, lag: null })
+  }
+  const all = [...open.values()]
   const topics = [...new Set(reads.map(r => r.topic))]
   let since = Date.now()
   let stop = false
@@ -54,7 +57,10 @@ async function read(broker, reads, each) {
             since = Date.now()
           }
           // An empty batch still moves the place where to go on.
-          if (batch.rawMessages.length > 0) at.offset = Number(batch.lastOffset()) + 1
+          if (batch.rawMessages.length > 0) {
+            at.offset = Number(batch.lastOffset()) + 1
+            at.lag = Number(batch.offsetLag())
+          }
           if (at.offset >= at.end) open.delete(`${at.topic}-${at.partition}`)
         }
       }
@@ -66,6 +72,7 @@ async function read(broker, reads, each) {
     }
   }
   await cluster.disconnect()
+  return all.map(({ topic, partition, offset, lag }) => ({ topic, partition, position: offset, lag }))
 }
 
 function leaders(cluster, topics, open) {

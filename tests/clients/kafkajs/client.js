@@ -155,8 +155,10 @@ async function consume(broker, params) {
   }
   await admin.disconnect()
   const records = []
-  await assigned.read(broker, reads, (topic, partition, m) => records.push(got(topic, partition, m)))
-  return { records }
+  const ends = await assigned.read(broker, reads, (topic, partition, m) => {
+    records.push(got(topic, partition, m))
+  })
+  return { records, ends }
 }
 
 async function follow(broker, params) {

@@ -159,17 +159,23 @@ def parse(topic, data):
     return records
 
 
+REACHED = re.compile(r"Reached end of topic (\S+) \[(\d+)\] at offset (\d+)")
+
+
 def consume(broker, params):
     # One process reads all partitions of a topic that start alike.
     alike = {}
     for r in params["reads"]:
         start = f"s@{r['timestamp']}" if r["timestamp"] else str(r["offset"])
         alike.setdefault((r["topic"], start), set()).add(r["partition"])
-    records = []
+    records, ends = [], []
     for (topic, start), partitions in alike.items():
-        out, _ = kcat(broker, "-C", "-e", "-q", "-t", topic, "-o", start, "-f", FORMAT)
+        out, said = kcat(broker, "-C", "-e", "-t", topic, "-o", start, "-f", FORMAT)
         records += [r for r in parse(topic, out) if r["partition"] in partitions]
-    return {"records": records}
+        for m in REACHED.finditer(said):
+            if int(m[2]) in partitions:
+                ends.append({"topic": topic, "partition": int(m[2]), "position": int(m[3]), "lag": None})
+    return {"records": records, "ends": ends}
 
 
 def live(broker, *args, **more):

@@ -143,7 +143,7 @@ def consume(broker, params):
         assigned += c.offsets_for_times(by_time, timeout=PATIENCE)
     c.assign(assigned)
     left = {(p.topic, p.partition) for p in assigned}
-    records = []
+    records, ends = [], []
     deadline = time.monotonic() + PATIENCE
     while left:
         if time.monotonic() > deadline:
@@ -154,11 +154,23 @@ def consume(broker, params):
         if m.error() is None:
             records.append(got(m))
         elif m.error().code() == KafkaError._PARTITION_EOF:
-            left.discard((m.topic(), m.partition()))
+            if (m.topic(), m.partition()) in left:
+                left.discard((m.topic(), m.partition()))
+                ends.append(end(c, m))
         else:
             fail(f"consume {m.topic()}-{m.partition()}: {m.error()}")
     c.close()
-    return {"records": records}
+    return {"records": records, "ends": ends}
+
+
+def end(c, m):
+    """Returns where a partition is read to. What would be committed, and so the
+    lag, counts from the last record or control record that came."""
+    at = TopicPartition(m.topic(), m.partition())
+    _, high = c.get_watermark_offsets(at, cached=True)
+    position = c.position([at])[0].offset
+    lag = high - position if position >= 0 else None
+    return {"topic": m.topic(), "partition": m.partition(), "position": m.offset(), "lag": lag}
 
 
 def follow(broker, params):

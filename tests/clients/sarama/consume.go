@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -21,6 +22,7 @@ type readParams struct {
 
 type consumeParams struct {
 	Reads []readParams `json:"reads"`
+	Until string       `json:"until"`
 }
 
 type header struct {
@@ -64,7 +66,7 @@ func consume(addr string, p consumeParams) (consumed, error) {
 		done := make(chan result, 1)
 		results[i] = done
 		go func() {
-			records, err := toEnd(cl, c, r)
+			records, err := toEnd(cl, c, r, p.Until)
 			done <- result{records, err}
 		}()
 	}
@@ -76,8 +78,8 @@ func consume(addr string, p consumeParams) (consumed, error) {
 	return out, err
 }
 
-// toEnd reads a partition up to where it ends now.
-func toEnd(cl sarama.Client, c sarama.Consumer, r readParams) ([]got, error) {
+// toEnd reads a partition up to where it ends now, or until a file exists.
+func toEnd(cl sarama.Client, c sarama.Consumer, r readParams, until string) ([]got, error) {
 	from := r.Offset
 	var err error
 	if r.Timestamp != 0 {
@@ -91,6 +93,9 @@ func toEnd(cl sarama.Client, c sarama.Consumer, r readParams) ([]got, error) {
 	}
 	if from < 0 || from >= end {
 		return nil, nil
+	}
+	if until != "" {
+		return readUntil(c, r.Topic, r.Partition, from, until)
 	}
 	return read(c, r.Topic, r.Partition, from, func(m *sarama.ConsumerMessage) bool { return m.Offset+1 >= end })
 }
@@ -117,6 +122,38 @@ func read(c sarama.Consumer, topic string, partition int32, from int64, last fun
 		case <-time.After(patience):
 			return nil, fmt.Errorf("consume %s-%d: nothing after %d records; reported: %w", topic, partition, len(out), reported)
 		}
+	}
+}
+
+// readUntil reads a partition until a file exists. Any error is a failure.
+func readUntil(c sarama.Consumer, topic string, partition int32, from int64, file string) ([]got, error) {
+	pc, err := c.ConsumePartition(topic, partition, from)
+	if err != nil {
+		return nil, fmt.Errorf("consume %s-%d from %d: %w", topic, partition, from, err)
+	}
+	defer pc.Close()
+	var out []got
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	ended := false
+	for {
+		select {
+		case m := <-pc.Messages():
+			out = append(out, convert(m))
+			continue
+		case err := <-pc.Errors():
+			return nil, err
+		case <-deadline:
+			return nil, fmt.Errorf("consume %s-%d: not at the end after %d records", topic, partition, len(out))
+		case <-tick.C:
+		}
+		// What it has read before it asked for more is in the channel already.
+		if ended && len(pc.Messages()) == 0 {
+			return out, nil
+		}
+		_, err := os.Stat(file)
+		ended = err == nil
 	}
 }
 

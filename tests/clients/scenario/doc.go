@@ -19,7 +19,8 @@
 //	produce  Produce -> Produced. Runs one after the other; records of a
 //	         partition in their order. All acknowledged, or it fails.
 //	consume  Consume -> Consumed. Reads each partition from where it is told
-//	         to the end, which is where the log ended when it began.
+//	         to the end, which is where the log ended when it began. The last
+//	         offsets may hold no record.
 //	admin    Admin -> Administered, as told there.
 //	restart  Restart -> Produced with one run. Sends "0", "1", ... in idempotent
 //	         mode to partition 0, some at a time, until the file Until exists.

@@ -78,6 +78,9 @@ type Read struct {
 // Consume are the parameters of scenario consume. It names no partition twice.
 type Consume struct {
 	Reads []Read `json:"reads"`
+	// Until is a file for the programs whose clients do not tell how far they
+	// have read: if it is set, they read until it exists.
+	Until string `json:"until"`
 }
 
 // GotHeader is a header as it was read.
@@ -101,6 +104,19 @@ type Got struct {
 // partition are in the order they came in.
 type Consumed struct {
 	Records []Got `json:"records"`
+	Ends    []End `json:"ends"`
+}
+
+// End is how far a client says that it has read a partition, which may be behind
+// the last record. Clients that cannot tell have none.
+type End struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	// Position is the offset that the client reads next.
+	Position int64 `json:"position"`
+	// Lag is how far that is from the log's end, null where the client does not
+	// tell it.
+	Lag *int64 `json:"lag"`
 }
 
 // Admin are the parameters of scenario admin.

@@ -52,6 +52,7 @@ final class Consuming {
             left.entrySet().removeIf(e -> from.get(e.getKey()) >= e.getValue());
             c.assign(left.keySet());
             left.keySet().forEach(at -> c.seek(at, from.get(at)));
+            ArrayNode ends = out.putArray("ends");
             long deadline = System.nanoTime() + Client.PATIENCE_MS * 1_000_000L;
             while (!left.isEmpty()) {
                 if (System.nanoTime() - deadline > 0) {
@@ -63,6 +64,11 @@ final class Consuming {
                     }
                 }
                 left.entrySet().removeIf(e -> c.position(e.getKey()) >= e.getValue());
+            }
+            for (TopicPartition at : c.assignment()) {
+                ObjectNode end = ends.addObject().put("topic", at.topic()).put("partition", at.partition());
+                end.put("position", c.position(at));
+                c.currentLag(at).ifPresentOrElse(lag -> end.put("lag", lag), () -> end.putNull("lag"));
             }
         }
         return out;

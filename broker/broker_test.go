@@ -1,0 +1,184 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/varvelog/varve/broker/config"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// settings are a broker's on free loopback ports.
+func settings(t *testing.T, set ...string) *config.Broker {
+	t.Helper()
+	s, _, err := config.Load(config.Sources{Set: append([]string{
+		"listeners=PLAINTEXT://127.0.0.1:0", "http.listen=127.0.0.1:0", "wal.file.bytes=8MiB", "wal.bytes.max=64MiB", "disk.reserve.bytes=1MiB",
+	}, set...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// running is a broker in this process.
+type running struct {
+	b    *Broker
+	stop context.CancelFunc
+	done chan error
+}
+
+func run(t *testing.T, fs vfs.FS) *running {
+	t.Helper()
+	b, err := Open(Components{FS: fs, Listen: net.Listen, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, settings(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &running{b: b, stop: stop, done: make(chan error, 1)}
+	go func() { r.done <- b.Run(ctx) }()
+	select {
+	case <-b.Ready():
+	case err := <-r.done:
+		t.Fatalf("ended before it was ready: %v", err)
+	}
+	return r
+}
+
+func (r *running) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	addresses, _ := r.b.Addresses()
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(strings.TrimPrefix(addresses[0], "PLAINTEXT://")), kgo.AllowAutoTopicCreation()}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+func TestDrainAndStartAgain(t *testing.T) {
+	fs, err := vfs.OS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, fs)
+	cl := r.client(t)
+	if err := cl.ProduceSync(t.Context(), kgo.StringRecord("a"), kgo.StringRecord("b")).FirstErr(); err == nil {
+		t.Fatal("produced without a topic")
+	}
+	for _, v := range []string{"a", "b"} {
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte(v)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A consumer that waits for more must not hold up the end.
+	waiting := r.client(t, kgo.ConsumeTopics("t"), kgo.FetchMaxWait(time.Minute))
+	if n := waiting.PollFetches(t.Context()).NumRecords(); n == 0 {
+		t.Fatal("nothing read")
+	}
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
+	}
+	cl.Close()
+	waiting.Close()
+
+	r = run(t, fs)
+	reader := r.client(t, kgo.ConsumeTopics("t"))
+	var got []string
+	for len(got) < 2 {
+		reader.PollFetches(t.Context()).EachRecord(func(k *kgo.Record) { got = append(got, string(k.Value)) })
+	}
+	if strings.Join(got, " ") != "a b" {
+		t.Fatal(got)
+	}
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A sync that fails ends the broker with an error, and answers nobody.
+func TestFailedSyncEndsTheBroker(t *testing.T) {
+	mem := vfs.NewMem(vfs.MemOptions{})
+	fail := make(chan struct{})
+	fs := vfs.NewFaulty(mem, func(op vfs.Op) error {
+		select {
+		case <-fail:
+			if op.Kind == vfs.OpSync && strings.HasPrefix(op.Name, "wal/") {
+				return errors.New("the disk is gone")
+			}
+		default:
+		}
+		return nil
+	})
+	r := run(t, fs)
+	cl := r.client(t, kgo.RecordRetries(0))
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte("before")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	close(fail)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "t", Value: []byte("after")}).FirstErr(); err == nil {
+		t.Fatal("acknowledged by a disk that is gone")
+	}
+	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Fatal(err)
+	}
+}
+
+func TestDirectoryIsRefused(t *testing.T) {
+	fs := vfs.NewMem(vfs.MemOptions{})
+	id, lock, err := openDirectory(fs, 1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := openDirectory(fs, 1, ""); !errors.Is(err, ErrDirectory) || !strings.Contains(err.Error(), "another broker") {
+		t.Fatal(err)
+	}
+	lock.Close()
+	for _, c := range []struct {
+		node    int32
+		cluster string
+		want    string
+	}{
+		{2, "", "node.id=1"}, {1, "other", "cluster.id"}, {1, id.ClusterID, ""}, {1, "", ""},
+	} {
+		again, lock, err := openDirectory(fs, c.node, c.cluster)
+		if c.want != "" {
+			if !errors.Is(err, ErrDirectory) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%+v: %v", c, err)
+			}
+			continue
+		}
+		if err != nil || again != id {
+			t.Fatalf("%+v: %+v %v", c, again, err)
+		}
+		lock.Close()
+	}
+	text := []byte(id.String())
+	for i := range text {
+		bad := append([]byte(nil), text...)
+		bad[i] ^= 1
+		if _, err := parseIdentity(string(bad)); !errors.Is(err, ErrDirectory) {
+			t.Fatalf("byte %d changed: %v", i, err)
+		}
+	}
+	if err := fs.Remove(identityName); err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.MkdirAll("wal"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := openDirectory(fs, 1, ""); !errors.Is(err, ErrDirectory) || !strings.Contains(err.Error(), "holds data") {
+		t.Fatal(err)
+	}
+}
