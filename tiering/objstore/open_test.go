@@ -17,7 +17,7 @@ func TestOpenRefuses(t *testing.T) {
 		"s3://b?region=eu&path_style=yes", "s3://b?region=eu&checksum=md5", "s3://b/../c?region=eu", "s3://b/a//c?region=eu",
 		"s3://b?endpoint=geheim", "s3://b?endpoint=ftp://u:geheim@h", "s3://b?endpoint=http://u:geheim@h", "s3://b?endpoint=http://h/path",
 		"s3://b?endpoint=http://h?x=geheim", "s3://b?%zz=geheim",
-		"file://host/dir", "file://", "file:relative", "file:///tmp?x=geheim", "mem://x", "mem:///x", "mem://?x=geheim", "mem://\x7fgeheim@",
+		"file://host/dir", "file://", "file:relative", "file:///tmp?x=geheim", "mem://x", "mem:x", "s3:u:geheim@b", "mem:///x", "mem://?x=geheim", "mem://\x7fgeheim@",
 	} {
 		st, err := Open(t.Context(), raw, Options{})
 		if !errors.Is(err, ErrInvalid) {
@@ -58,6 +58,7 @@ func TestRedact(t *testing.T) {
 		"s3://b/p?region=eu":                         "s3://b/p?region=eu",
 		"s3://k:geheim@b/p?region=eu&secret=geheim":  "s3://b/p?region=eu&secret=redacted",
 		"s3://b?endpoint=http://u:geheim@h:9/geheim": "s3://b?endpoint=http%3A%2F%2Fh%3A9",
+		"s3:u:geheim@b":                              "(not a URL)",
 		"file:///dir#geheim":                         "file:///dir",
 		"s3://k:geheim@b:port":                       "(not a URL)",
 	}

@@ -107,6 +107,9 @@ func Open(ctx context.Context, rawURL string, o Options) (Store, error) {
 		// The error of url.Parse quotes the URL, which may hold a password.
 		return nil, fmt.Errorf("open object store: not a URL: %w", ErrInvalid)
 	}
+	if u.Opaque != "" {
+		return nil, fmt.Errorf("open object store: no // behind the scheme: %w", ErrInvalid)
+	}
 	if u.User != nil {
 		return nil, fmt.Errorf("open object store: credentials do not belong into the URL: %w", ErrInvalid)
 	}
@@ -131,8 +134,8 @@ func Open(ctx context.Context, rawURL string, o Options) (Store, error) {
 // information, and without the values of parameters that Open does not know.
 func Redact(rawURL string) string {
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return "(not a URL)"
+	if err != nil || u.Opaque != "" {
+		return notURL // what it holds cannot be told apart
 	}
 	u.User = nil
 	u.Fragment, u.RawFragment = "", ""
@@ -149,8 +152,14 @@ func Redact(rawURL string) string {
 		}
 	}
 	u.RawQuery = q.Encode()
-	return u.String()
+	shown := u.String()
+	if _, err := url.Parse(shown); err != nil {
+		return notURL
+	}
+	return shown
 }
+
+const notURL = "(not a URL)"
 
 func redactEndpoint(raw string) string {
 	e, err := url.Parse(raw)
