@@ -15,10 +15,10 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/varvelog/varve/benchmarks/internal/load"
+	"github.com/varvelog/varve/internal/vfs"
 )
 
 func main() {
@@ -74,17 +74,21 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// bare writes blocks one after another into a preallocated file, each followed
-// by a sync.
+// bare writes blocks one after another into an allocated file, each followed by
+// a sync, through the same file system layer as the broker.
 func bare(dir string, block int, d time.Duration) (float64, error) {
-	f, err := os.CreateTemp(dir, "bare-")
+	fs, err := vfs.OS(dir)
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name())
+	const name, size = "bare", 256 << 20
+	f, err := fs.Create(name)
+	if err != nil {
+		return 0, err
+	}
+	defer fs.Remove(name)
 	defer f.Close()
-	const size = 256 << 20
-	if err := f.Truncate(size); err != nil {
+	if err := f.Preallocate(size); err != nil {
 		return 0, err
 	}
 	buf := make([]byte, block)
@@ -97,7 +101,7 @@ func bare(dir string, block int, d time.Duration) (float64, error) {
 		if _, err := f.WriteAt(buf, written%size); err != nil {
 			return 0, err
 		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+		if err := f.Sync(); err != nil {
 			return 0, err
 		}
 		written += int64(block)
