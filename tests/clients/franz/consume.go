@@ -49,7 +49,11 @@ func consume(ctx context.Context, addr string, p scenario.Consume) (scenario.Con
 		}
 		from[r.Topic][r.Partition] = kgo.NewOffset().At(offset)
 	}
-	cl, err := client(addr, kgo.ConsumePartitions(from))
+	level := kgo.ReadUncommitted()
+	if p.Committed {
+		level = kgo.ReadCommitted()
+	}
+	cl, err := client(addr, kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(level))
 	if err != nil {
 		return out, err
 	}

@@ -12,7 +12,7 @@ const Batch = require('kafkajs/src/consumer/batch')
 
 const patience = 60000 // milliseconds without a record; a failure in any case
 
-async function connected(broker) {
+async function connected(broker, isolationLevel) {
   const cluster = new Cluster({
     logger: createLogger({ level: LEVELS.NOTHING, logCreator: () => () => {} }),
     socketFactory: socketFactory(),
@@ -22,7 +22,7 @@ async function connected(broker) {
     enforceRequestTimeout: true,
     metadataMaxAge: 300000,
     retry: { initialRetryTime: 50, maxRetryTime: 300, retries: 100 },
-    isolationLevel: 1,
+    isolationLevel,
   })
   await cluster.connect()
   return cluster
@@ -31,8 +31,9 @@ async function connected(broker) {
 // read calls each(topic, partition, message) for every message of the reads,
 // { topic, partition, offset, end }, until they are at their ends or each
 // returns true. It returns how far they are.
-async function read(broker, reads, each) {
-  const cluster = await connected(broker)
+async function read(broker, committed, reads, each) {
+  const isolationLevel = committed ? 1 : 0
+  const cluster = await connected(broker, isolationLevel)
   const open = new Map()
   for (const r of reads) {
     if (r.offset >= 0 && r.offset < r.end) open.set(`${r.topic}-${r.partition}`, { ...r, lag: null })
@@ -49,7 +50,7 @@ async function read(broker, reads, each) {
       await cluster.refreshMetadataIfNecessary()
       for (const [nodeId, partitions] of leaders(cluster, topics, open)) {
         const node = await cluster.findBroker({ nodeId })
-        const batches = await fetch(node, partitions)
+        const batches = await fetch(node, partitions, isolationLevel)
         for (const { batch, at } of batches) {
           for (const m of batch.messages) {
             if (Number(m.offset) >= at.end || stop) break
@@ -88,7 +89,7 @@ function leaders(cluster, topics, open) {
   return out
 }
 
-async function fetch(node, partitions) {
+async function fetch(node, partitions, isolationLevel) {
   const topics = [...new Set(partitions.map(r => r.topic))].map(topic => ({
     topic,
     partitions: partitions
@@ -99,7 +100,7 @@ async function fetch(node, partitions) {
     maxWaitTime: 200,
     minBytes: 1,
     maxBytes: 10485760,
-    isolationLevel: 1,
+    isolationLevel,
     topics,
   })
   const out = []

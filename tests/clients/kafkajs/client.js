@@ -155,7 +155,7 @@ async function consume(broker, params) {
   }
   await admin.disconnect()
   const records = []
-  const ends = await assigned.read(broker, reads, (topic, partition, m) => {
+  const ends = await assigned.read(broker, params.committed, reads, (topic, partition, m) => {
     records.push(got(topic, partition, m))
   })
   return { records, ends }
@@ -165,7 +165,7 @@ async function follow(broker, params) {
   const records = []
   const last = unblob(params.last)
   const read = [{ topic: params.topic, partition: 0, offset: 0, end: Infinity }]
-  await assigned.read(broker, read, (topic, partition, m) => {
+  await assigned.read(broker, false, read, (topic, partition, m) => {
     records.push(got(topic, partition, m))
     return last.equals(m.value)
   })

@@ -168,9 +168,10 @@ def consume(broker, params):
     for r in params["reads"]:
         start = f"s@{r['timestamp']}" if r["timestamp"] else str(r["offset"])
         alike.setdefault((r["topic"], start), set()).add(r["partition"])
+    level = "read_committed" if params["committed"] else "read_uncommitted"
     records, ends = [], []
     for (topic, start), partitions in alike.items():
-        out, said = kcat(broker, "-C", "-e", "-t", topic, "-o", start, "-f", FORMAT)
+        out, said = kcat(broker, "-C", "-e", "-t", topic, "-o", start, "-f", FORMAT, "-X", f"isolation.level={level}")
         records += [r for r in parse(topic, out) if r["partition"] in partitions]
         for m in REACHED.finditer(said):
             if int(m[2]) in partitions:

@@ -106,7 +106,7 @@ def produce(broker, params):
     return {"runs": runs}
 
 
-def consumer(broker):
+def consumer(broker, committed):
     return Consumer(
         settings(
             broker,
@@ -114,6 +114,7 @@ def consumer(broker):
             enable_auto_commit=False,
             enable_partition_eof=True,
             auto_offset_reset="error",
+            isolation_level="read_committed" if committed else "read_uncommitted",
         )
     )
 
@@ -131,7 +132,7 @@ def got(m):
 
 
 def consume(broker, params):
-    c = consumer(broker)
+    c = consumer(broker, params["committed"])
     assigned = []
     by_time = []
     for r in params["reads"]:
@@ -174,7 +175,7 @@ def end(c, m):
 
 
 def follow(broker, params):
-    c = consumer(broker)
+    c = consumer(broker, False)
     c.assign([TopicPartition(params["topic"], 0, 0)])
     records = []
     deadline = time.monotonic() + PATIENCE

@@ -21,8 +21,9 @@ type readParams struct {
 }
 
 type consumeParams struct {
-	Reads []readParams `json:"reads"`
-	Until string       `json:"until"`
+	Reads     []readParams `json:"reads"`
+	Committed bool         `json:"committed"`
+	Until     string       `json:"until"`
 }
 
 type header struct {
@@ -46,7 +47,11 @@ type consumed struct {
 
 func consume(addr string, p consumeParams) (consumed, error) {
 	var out consumed
-	cl, err := sarama.NewClient([]string{addr}, config(false))
+	settings := config(false)
+	if p.Committed {
+		settings.Consumer.IsolationLevel = sarama.ReadCommitted
+	}
+	cl, err := sarama.NewClient([]string{addr}, settings)
 	if err != nil {
 		return out, err
 	}

@@ -78,6 +78,9 @@ type Read struct {
 // Consume are the parameters of scenario consume. It names no partition twice.
 type Consume struct {
 	Reads []Read `json:"reads"`
+	// Committed reads with isolation level read_committed, else with
+	// read_uncommitted.
+	Committed bool `json:"committed"`
 	// Until is a file for the programs whose clients do not tell how far they
 	// have read: if it is set, they read until it exists.
 	Until string `json:"until"`

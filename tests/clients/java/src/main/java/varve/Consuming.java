@@ -20,11 +20,12 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 final class Consuming {
     private Consuming() {}
 
-    private static KafkaConsumer<byte[], byte[]> consumer(String broker) {
+    private static KafkaConsumer<byte[], byte[]> consumer(String broker, boolean committed) {
         Properties p = Client.settings(broker);
         p.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "none");
         p.put(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, "false");
         p.put(ConsumerConfig.CHECK_CRCS_CONFIG, "true");
+        p.put(ConsumerConfig.ISOLATION_LEVEL_CONFIG, committed ? "read_committed" : "read_uncommitted");
         return new KafkaConsumer<>(p, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
 
@@ -41,7 +42,7 @@ final class Consuming {
                 from.put(at, r.get("offset").longValue());
             }
         }
-        try (var c = consumer(broker)) {
+        try (var c = consumer(broker, params.get("committed").booleanValue())) {
             // A partition whose records are all older has no place in the answer.
             c.offsetsForTimes(times).forEach((at, found) -> {
                 if (found != null) {
@@ -79,7 +80,7 @@ final class Consuming {
         ArrayNode records = out.putArray("records");
         byte[] last = Client.unblob(params.get("last"));
         var at = new TopicPartition(params.get("topic").textValue(), 0);
-        try (var c = consumer(broker)) {
+        try (var c = consumer(broker, false)) {
             c.assign(List.of(at));
             c.seek(at, 0);
             long deadline = System.nanoTime() + Client.PATIENCE_MS * 1_000_000L;
