@@ -12,7 +12,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/varvelog/varve/broker/admin"
 	"github.com/varvelog/varve/broker/config"
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -131,6 +134,53 @@ func TestFailedSyncEndsTheBroker(t *testing.T) {
 		t.Fatal("acknowledged by a disk that is gone")
 	}
 	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Fatal(err)
+	}
+}
+
+// A reader comes to the end of a partition that ends in a hole although another
+// partition of its fetches always has something.
+func TestHoleBesideABusyPartition(t *testing.T) {
+	r := run(t, vfs.NewMem(vfs.MemOptions{}))
+	cl := r.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	for {
+		if _, err := (pluginAdmin{r.b}).PutStage(t.Context(), "s", []byte(`{"plugin": "builtin/filter", "hook": "transform", "parameters": {"drop": {"key_prefix": "drop"}}}`)); err == nil {
+			break
+		} else if !errors.Is(err, admin.ErrNotFound) { // being compiled
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.b.command(t.Context(), metadata.CreateTopic{Name: "t", TopicID: ident.TopicID{1}, Partitions: 2, ReplicationFactor: 1,
+		Configs: []metadata.KV{{Name: metadata.ChainConfig, Value: "s"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.b.awaitChain(t.Context(), "t"); err != nil {
+		t.Fatal(err)
+	}
+	dropped := &kgo.Record{Topic: "t", Partition: 0, Key: []byte("drop"), Value: []byte("x")}
+	if err := cl.ProduceSync(t.Context(), dropped).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	stop, busy := context.WithCancel(t.Context())
+	defer busy()
+	go func() {
+		for stop.Err() == nil {
+			cl.ProduceSync(stop, &kgo.Record{Topic: "t", Partition: 1, Key: []byte("keep"), Value: []byte("y")})
+		}
+	}()
+	reader := r.client(t, kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Minute), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		"t": {0: kgo.NewOffset().At(0), 1: kgo.NewOffset().At(0)},
+	}))
+	for done := false; !done; {
+		fetches := reader.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		fetches.EachRecord(func(k *kgo.Record) { done = done || k.Partition == 0 && k.Attrs.IsControl() })
+	}
+	busy()
+	r.stop()
+	if err := <-r.done; err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,8 +10,9 @@ package kafka
 //     partition. An incremental fetch gets FETCH_SESSION_ID_NOT_FOUND.
 //   - The first batch is returned whatever its size (KIP-74).
 //   - Offsets that hold nothing up to the high watermark are answered with a
-//     filler once the wait is over (D5a in the design), so that readers come to
-//     the end of the log.
+//     filler (D5a in the design), so that readers come to the end of the log. A
+//     filler never ends a wait, but goes with every answer: else a reader of a
+//     busy partition would never come to the end of a quiet one beside it.
 //   - There are no transactions yet: read_committed ends at the high watermark,
 //     and its list of aborted transactions is empty.
 //   - Every reader is taken for a consumer: brokers do not replicate by Fetch,
@@ -123,8 +124,8 @@ type fetched struct {
 }
 
 // read looks at all partitions and reads what they have. It may wait for the
-// disk. over says that the fetch will not wait any longer.
-func (f *fetchCall) read(over bool) fetched {
+// disk.
+func (f *fetchCall) read() fetched {
 	budget := fetchBudget{left: f.lim.maxBytes}
 	out := fetched{topics: make([]fetchedTopic, 0, len(f.topics))}
 	results := make([]fetchedPartition, 0, len(f.parts))
@@ -133,7 +134,7 @@ func (f *fetchCall) read(over bool) fetched {
 		first := len(results)
 		for i := range f.parts[at : at+t.parts] {
 			part := &f.parts[at+i]
-			r, err := f.readPart(part, &budget, over)
+			r, err := f.readPart(part, &budget)
 			if err != nil {
 				r = f.refused(part, err)
 				out.failed = true
@@ -148,8 +149,26 @@ func (f *fetchCall) read(over bool) fetched {
 	return out
 }
 
+// hole is a run of offsets that hold nothing, up to the end of the log.
+type hole struct {
+	from, until ident.Offset // empty: there is none
+	epoch       ident.Epoch
+}
+
+// fill puts fillers into the holes, once it is decided to answer.
+func (r *fetched) fill() {
+	for _, t := range r.topics {
+		for i := range t.parts {
+			if p := &t.parts[i]; p.hole.from < p.hole.until {
+				filler := record.Filler(int64(p.hole.from), int64(p.hole.until-1), int32(p.hole.epoch))
+				p.records, p.bytes = [][]byte{filler}, len(filler)
+			}
+		}
+	}
+}
+
 // readPart reads from one partition.
-func (f *fetchCall) readPart(part *fetchPart, budget *fetchBudget, over bool) (fetchedPartition, error) {
+func (f *fetchCall) readPart(part *fetchPart, budget *fetchBudget) (fetchedPartition, error) {
 	r := fetchedPartition{index: part.index, divergingEpoch: -1, leaderEpoch: -1}
 	if part.err != nil {
 		return r, part.err
@@ -186,9 +205,8 @@ func (f *fetchCall) readPart(part *fetchPart, budget *fetchBudget, over bool) (f
 	}
 	r.records, r.bytes = chunk.Buffers, chunk.Bytes
 	part.seen, part.counted = chunk.NextOffset, chunk.Bytes
-	if over && needsFiller(part.from, chunk.NextOffset, until, chunk.Batches) && f.h.b.Topic(part.topic).FetchFillerEnable {
-		filler := record.Filler(int64(part.from), int64(until-1), int32(o.LeaderEpoch))
-		r.records, r.bytes = [][]byte{filler}, len(filler)
+	if needsFiller(part.from, chunk.NextOffset, until, chunk.Batches) && f.h.b.Topic(part.topic).FetchFillerEnable {
+		r.hole = hole{from: part.from, until: until, epoch: o.LeaderEpoch}
 	}
 	budget.spend(r.bytes)
 	return r, nil

@@ -30,6 +30,7 @@ type fetchedPartition struct {
 	// records are whole batches in pieces, which are not copied.
 	records [][]byte
 	bytes   int // of records
+	hole    hole
 }
 
 // endpoint is where a broker is (KIP-951).

@@ -85,11 +85,11 @@ func (f *fetchCall) run() {
 // look answers if there is reason to, and else makes sure that it is woken.
 func (f *fetchCall) look(over bool) (answered bool) {
 	if !f.waiting {
-		if f.answer(over, over) {
+		if f.answer(over) {
 			return true
 		}
 		if !f.h.waits(f) {
-			return f.answer(true, true)
+			return f.answer(true)
 		}
 		f.waiting = true
 		f.stopTimer = f.h.b.After(f.wait, f.expire)
@@ -101,16 +101,17 @@ func (f *fetchCall) look(over bool) (answered bool) {
 			return false
 		}
 	}
-	return f.answer(over, true)
+	return f.answer(true)
 }
 
 // answer reads, and replies if that is enough or the fetch must end: because its
 // wait is over, or because enough has come although not all of it fits.
-func (f *fetchCall) answer(over, must bool) bool {
-	r := f.read(over)
+func (f *fetchCall) answer(must bool) bool {
+	r := f.read()
 	if !must && !r.failed && r.bytes < f.lim.minBytes {
 		return false
 	}
+	r.fill()
 	f.finish()
 	self := endpoint{node: f.h.b.NodeID()}
 	self.host, self.port = f.h.b.Advertised(f.c.Conn.Listener())
