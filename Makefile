@@ -57,7 +57,7 @@ bench: ## run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 crash: ## kill and restart a broker ROUNDS=100 times and check what it kept
-	VARVE_CRASH_ROUNDS='$(ROUNDS)' $(GO) test ./tests/crash -run TestCrashLoop -count=1 -v -timeout 0
+	VARVE_CRASH_ROUNDS='$(ROUNDS)' $(GO) test ./tests/crash -run TestCrash -count=1 -v -timeout 0
 
 clients: ## install other people's clients and try the broker with them
 	@scripts/install-clients.sh

@@ -2,18 +2,18 @@ package crash
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/varvelog/varve/tests/broker"
 )
 
 const (
@@ -46,28 +46,25 @@ func call(t *testing.T, method, url, body string) {
 // among its dead letters, once.
 func TestCrashChain(t *testing.T) {
 	rounds := crashRounds(t)
-	bin, dir, port, httpPort := build(t), t.TempDir(), freePort(t), freePort(t)
-	settings := []string{"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "log.level=warn",
-		fmt.Sprintf("http.listen=127.0.0.1:%d", httpPort)}
-	p := start(t, bin, dir, port, settings...)
+	port, httpPort := broker.FreePort(t), broker.FreePort(t)
+	p := start(t, port, fmt.Sprintf("http.listen=127.0.0.1:%d", httpPort))
 	create(t, port, chainTopic, chainPartitions)
 	base := fmt.Sprintf("http://127.0.0.1:%d/v1/", httpPort)
 	awaitBuiltins(t, base)
 	call(t, "PUT", base+"stages/redact-chain", `{"plugin": "builtin/redact", "hook": "transform", "parameters": {"fields": ["secret"]}, "on_failure": "dead-letter"}`)
 	call(t, "PUT", base+"topics/"+chainTopic+"/chain", `{"stages": ["redact-chain"]}`)
-	l := startChainLoad(t, port)
+	l := startLoad(t, port, chainTopic, chainPartitions, chainValue)
 	rng := rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))
 	for round := range rounds {
 		time.Sleep(time.Duration(200+rng.IntN(800)) * time.Millisecond)
-		p.kill(t)
-		p = start(t, bin, dir, port, settings...)
+		p.Kill(t)
+		p = p.Again(t)
 		if (round+1)%20 == 0 {
 			t.Logf("%d of %d rounds", round+1, rounds)
 		}
 	}
-	l.finish(t)
-	l.judge(t, port)
-	p.stop(t)
+	judgeChain(t, l.finish(t), port)
+	p.Stop(t)
 }
 
 // awaitBuiltins waits until the plugins that come with the broker are compiled.
@@ -91,69 +88,16 @@ func awaitBuiltins(t *testing.T, base string) {
 	}
 }
 
-// chainLoad is producers whose every tenth record is no JSON.
-type chainLoad struct {
-	wg      sync.WaitGroup
-	stop    chan struct{}
-	mu      sync.Mutex
-	acks    []acked
-	clients []*kgo.Client
-	failed  error
-}
-
-func startChainLoad(t *testing.T, port int) *chainLoad {
-	l := &chainLoad{stop: make(chan struct{})}
-	for id := range loopProducers {
-		cl := client(t, port, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(time.Millisecond),
-			kgo.MaxBufferedRecords(200), kgo.ProducerBatchMaxBytes(16<<10))
-		l.clients = append(l.clients, cl)
-		l.wg.Go(func() { l.produce(cl, id) })
+// chainValue is JSON with a secret, but for every tenth record.
+func chainValue(id, n int) string {
+	if n%10 == 9 {
+		return fmt.Sprintf("%d/%d is not JSON", id, n)
 	}
-	return l
-}
-
-func (l *chainLoad) produce(cl *kgo.Client, id int) {
-	var sent sync.WaitGroup
-	defer sent.Wait()
-	for n := 0; ; n++ {
-		select {
-		case <-l.stop:
-			return
-		default:
-		}
-		value := fmt.Sprintf(`{"id": "%d/%d", "secret": "s%d"}`, id, n, n)
-		if n%10 == 9 {
-			value = fmt.Sprintf("%d/%d is not JSON", id, n)
-		}
-		r := &kgo.Record{Topic: chainTopic, Partition: int32(n % chainPartitions), Value: []byte(value)}
-		sent.Add(1)
-		cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
-			defer sent.Done()
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if err != nil {
-				l.failed = err
-				return
-			}
-			l.acks = append(l.acks, acked{r.Partition, r.Offset, id, n})
-		})
-	}
-}
-
-func (l *chainLoad) finish(t *testing.T) {
-	t.Helper()
-	close(l.stop)
-	l.wg.Wait()
-	for _, cl := range l.clients {
-		cl.Close()
-	}
-	if l.failed != nil {
-		t.Errorf("a record was not accepted: %v", l.failed)
-	}
+	return fmt.Sprintf(`{"id": "%d/%d", "secret": "s%d"}`, id, n, n)
 }
 
 // judge compares what was acknowledged with the topic and its dead letters.
-func (l *chainLoad) judge(t *testing.T, port int) {
+func judgeChain(t *testing.T, acks []acked, port int) {
 	t.Helper()
 	type place struct {
 		partition int32
@@ -174,7 +118,7 @@ func (l *chainLoad) judge(t *testing.T, port int) {
 			kept[id] = place{p, r.Offset}
 		}
 	}
-	l.awaitLetters(t, port)
+	awaitLetters(t, acks, port)
 	for _, rs := range readAll(t, port, chainLetters, chainPartitions, logEnds(t, port, chainLetters, chainPartitions)) {
 		for _, r := range rs {
 			id, _, _ := strings.Cut(string(r.Value), " ")
@@ -185,7 +129,7 @@ func (l *chainLoad) judge(t *testing.T, port int) {
 		}
 	}
 	lost, moved := 0, 0
-	for _, a := range l.acks {
+	for _, a := range acks {
 		id := fmt.Sprintf("%d/%d", a.producer, a.number)
 		at, ok := kept[id]
 		if a.number%10 == 9 {
@@ -199,9 +143,9 @@ func (l *chainLoad) judge(t *testing.T, port int) {
 		}
 	}
 	text := fmt.Sprintf("acknowledged %d, stored %d, dead letters %d: lost %d, duplicated %d, moved %d, not redacted %d",
-		len(l.acks), len(kept), len(letters), lost, doubled, moved, wrong)
+		len(acks), len(kept), len(letters), lost, doubled, moved, wrong)
 	t.Log(text)
-	if lost+doubled+moved+wrong > 0 || len(l.acks) == 0 {
+	if lost+doubled+moved+wrong > 0 || len(acks) == 0 {
 		t.Error(text)
 	}
 }
@@ -231,10 +175,10 @@ func origin(t *testing.T, r *kgo.Record) (at struct {
 
 // awaitLetters waits until every acknowledged dead letter is delivered: it is
 // durable when its batch is, and reaches its topic soon after.
-func (l *chainLoad) awaitLetters(t *testing.T, port int) {
+func awaitLetters(t *testing.T, acks []acked, port int) {
 	t.Helper()
 	want := int64(0)
-	for _, a := range l.acks {
+	for _, a := range acks {
 		if a.number%10 == 9 {
 			want++
 		}

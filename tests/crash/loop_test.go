@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/tests/broker"
 )
 
 const (
@@ -29,8 +31,13 @@ type acked struct {
 	number    int
 }
 
-// load is idempotent producers that write numbered records until told to stop.
+// load is idempotent producers that write numbered records, round robin over
+// the partitions of a topic, until told to stop.
 type load struct {
+	topic      string
+	partitions int
+	value      func(producer, number int) string
+
 	wg      sync.WaitGroup
 	stop    chan struct{}
 	mu      sync.Mutex
@@ -39,8 +46,8 @@ type load struct {
 	failed  error
 }
 
-func startLoad(t *testing.T, port int) *load {
-	l := &load{stop: make(chan struct{})}
+func startLoad(t *testing.T, port int, topic string, partitions int, value func(producer, number int) string) *load {
+	l := &load{topic: topic, partitions: partitions, value: value, stop: make(chan struct{})}
 	for id := range loopProducers {
 		cl := client(t, port, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(time.Millisecond),
 			kgo.MaxBufferedRecords(200), kgo.ProducerBatchMaxBytes(16<<10))
@@ -59,7 +66,7 @@ func (l *load) produce(cl *kgo.Client, id int) {
 			return
 		default:
 		}
-		r := &kgo.Record{Topic: loopTopic, Partition: int32(n % loopPartitions), Value: fmt.Appendf(nil, "%d/%d/%0100d", id, n, n)}
+		r := &kgo.Record{Topic: l.topic, Partition: int32(n % l.partitions), Value: []byte(l.value(id, n))}
 		sent.Add(1)
 		cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 			defer sent.Done()
@@ -92,16 +99,15 @@ func (l *load) finish(t *testing.T) []acked {
 // (VARVE_CRASH_ROUNDS), and then reads everything back.
 func TestCrashLoop(t *testing.T) {
 	rounds := crashRounds(t)
-	bin, dir, port := build(t), t.TempDir(), freePort(t)
-	settings := []string{"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "log.level=warn"}
-	p := start(t, bin, dir, port, settings...)
+	port := broker.FreePort(t)
+	p := start(t, port)
 	create(t, port, loopTopic, loopPartitions)
-	l := startLoad(t, port)
+	l := startLoad(t, port, loopTopic, loopPartitions, func(id, n int) string { return fmt.Sprintf("%d/%d/%0100d", id, n, n) })
 	rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	for round := range rounds {
 		time.Sleep(time.Duration(100+rng.IntN(900)) * time.Millisecond)
-		p.kill(t)
-		p = start(t, bin, dir, port, settings...)
+		p.Kill(t)
+		p = p.Again(t)
 		if (round+1)%20 == 0 {
 			t.Logf("%d of %d rounds", round+1, rounds)
 		}
@@ -110,7 +116,7 @@ func TestCrashLoop(t *testing.T) {
 	ends := logEnds(t, port, loopTopic, loopPartitions)
 	records := readAll(t, port, loopTopic, loopPartitions, ends)
 	judge(t, acks, records)
-	p.stop(t)
+	p.Stop(t)
 	t.Logf("%d kills, %d records acknowledged", rounds, len(acks))
 }
 

@@ -180,7 +180,9 @@ func TestAbortUploads(t *testing.T) {
 	if n, err := objstore.AbortUploads(t.Context(), direct, time.Now().Add(-time.Hour)); n != 0 || err != nil {
 		t.Errorf("%d young uploads were ended, %v", n, err)
 	}
-	if n, err := objstore.AbortUploads(t.Context(), direct, time.Now().Add(time.Hour)); n != 1 || err != nil {
+	n, err := objstore.AbortUploads(t.Context(), direct, time.Now().Add(time.Hour))
+	// MinIO lists unfinished uploads by whole key only, and ends them by itself.
+	if unlisted := n == 0 && server.external; err != nil || n != 1 && !unlisted {
 		t.Errorf("%d uploads were ended, %v", n, err)
 	}
 }

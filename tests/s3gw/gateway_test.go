@@ -23,6 +23,7 @@ import (
 var server struct {
 	endpoint, access, secret, bucket string
 	run                              string // the prefix of this run
+	external                         bool   // it is not the gateway in this process
 }
 
 func TestMain(m *testing.M) {
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	if server.bucket == "" {
 		server.bucket = "varve-test"
 	}
-	if server.endpoint != "" {
+	if server.external = server.endpoint != ""; server.external {
 		os.Exit(m.Run())
 	}
 	code, err := withGateway(m.Run)

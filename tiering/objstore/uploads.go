@@ -19,7 +19,9 @@ type uploadAborter interface {
 // AbortUploads ends the unfinished uploads below the store's prefix that were
 // begun before a time, as a crash leaves them, and returns how many. An upload
 // that is still under way fails with ErrUnavailable, so the time should lie
-// longer ago than any upload takes. Stores without such uploads have none.
+// longer ago than any upload takes. Stores without such uploads have none. MinIO
+// does not list them by prefix, so none is found there; it ends them by itself
+// after a day.
 func AbortUploads(ctx context.Context, st Store, before time.Time) (int, error) {
 	if f, ok := st.(*Faulty); ok {
 		st = f.inner
