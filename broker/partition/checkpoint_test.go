@@ -91,7 +91,7 @@ func FuzzDecodeSaved(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := &Partition{generation: s.generation, settings: s.settings, producers: s.producers}
+		p := &Partition{generation: s.generation, settings: s.settings, producers: s.producers, outbox: s.outbox, origins: s.origins}
 		p.epochs.Store(&s.epochs)
 		again, err := decodeSaved(encodeSaved(s.position, p.encodeRest()))
 		if err != nil || !reflect.DeepEqual(s, again) {
