@@ -26,13 +26,12 @@ type Broker interface {
 
 // What a request can meet; each is one HTTP status.
 var (
-	ErrInvalid     = errors.New("invalid")            // 400
-	ErrNotFound    = errors.New("not found")          // 404
-	ErrConflict    = errors.New("conflict")           // 409
-	ErrTooLarge    = errors.New("too large")          // 413
-	ErrUnavailable = errors.New("not available now")  // 503
-	errBody        = errors.New("request body")       // 400
-	errMethod      = errors.New("method not allowed") // 405
+	ErrInvalid     = errors.New("invalid")           // 400
+	ErrNotFound    = errors.New("not found")         // 404
+	ErrConflict    = errors.New("conflict")          // 409
+	ErrTooLarge    = errors.New("too large")         // 413
+	ErrUnavailable = errors.New("not available now") // 503
+	errBody        = errors.New("request body")      // 400
 )
 
 // Plugin is one version of a plugin.
@@ -132,7 +131,7 @@ func statusOf(err error) int {
 	}{
 		{ErrInvalid, http.StatusBadRequest}, {errBody, http.StatusBadRequest}, {ErrNotFound, http.StatusNotFound},
 		{ErrConflict, http.StatusConflict}, {ErrTooLarge, http.StatusRequestEntityTooLarge},
-		{errMethod, http.StatusMethodNotAllowed}, {ErrUnavailable, http.StatusServiceUnavailable},
+		{ErrUnavailable, http.StatusServiceUnavailable},
 		{context.DeadlineExceeded, http.StatusGatewayTimeout},
 	} {
 		if errors.Is(err, s.err) {

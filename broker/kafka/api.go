@@ -59,8 +59,6 @@ func (h *Handlers) waited(f *fetchCall) {
 // api is one row of the table.
 type api struct {
 	key, min, max int16
-	// early keys are answered before the broker serves (K4).
-	early bool
 	serve func(*Handlers, *Call)
 }
 

@@ -12,8 +12,7 @@ type Emission struct {
 	// Position counts emissions of the partition; with the origin it names this
 	// one for ever.
 	Position uint64
-	// Base is the offset of the batch that it was emitted with, Epoch the
-	// leader epoch.
+	// Base is the offset of the batch that it was emitted with.
 	Base ident.Offset
 	// Time is the leader's clock when that batch was appended, in ms.
 	Time int64

@@ -1,8 +1,6 @@
 package replog
 
 import (
-	"go.etcd.io/raft/v3/raftpb"
-
 	"github.com/varvelog/varve/broker/wal"
 )
 
@@ -60,18 +58,11 @@ func (g *group) copyEntries() {
 			return
 		}
 		position := g.e.wal.Tail()
-		g.enqueueCopy(ents[:n], cost)
+		g.enqueue(ents[:n], nil, cost)
 		where = append(where, span{last: ents[n-1].Index, position: position})
 		ents = ents[n:]
 	}
 	g.where = where
-}
-
-// enqueueCopy logs entries that the log holds already.
-func (g *group) enqueueCopy(ents []raftpb.Entry, reserved int64) {
-	kept := g.where
-	g.enqueue(ents, nil, reserved)
-	g.where = kept
 }
 
 // copyWaiting copies the entries of a group that was recovered and not started.

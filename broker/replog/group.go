@@ -181,10 +181,14 @@ func (g *group) storageAppend(m raftpb.Message) {
 	g.changed = true
 	t := &appendToken{g: g, entries: m.Entries, responses: m.Responses}
 	g.flight = append(g.flight, t)
+	if n := len(m.Entries); n > 0 {
+		g.note(m.Entries[n-1].Index, g.e.wal.Tail())
+	}
 	g.enqueue(m.Entries, t, cost)
 }
 
-// enqueue writes entries and the hard state into the write-ahead log.
+// enqueue writes entries and the hard state into the write-ahead log. The caller
+// notes where they are.
 func (g *group) enqueue(ents []raftpb.Entry, token any, reserved int64) {
 	rec := wal.Record{Group: g.id, Replica: g.replica, Kind: wal.KindAppend, Append: wal.Append{
 		Term: g.logged.Term, Vote: g.logged.Vote, Commit: g.logged.Commit,
@@ -195,7 +199,6 @@ func (g *group) enqueue(ents []raftpb.Entry, token any, reserved int64) {
 			e := &ents[i]
 			rec.Append.Entries[i] = wal.Entry{Index: e.Index, Term: e.Term, Type: uint8(e.Type), Data: e.Data}
 		}
-		g.note(ents[len(ents)-1].Index, g.e.wal.Tail())
 	}
 	if err := g.e.wal.Enqueue(rec, token, reserved); err != nil {
 		g.e.fail(err)

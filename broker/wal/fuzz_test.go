@@ -90,7 +90,7 @@ func mutate(t *testing.T, disk *vfs.Mem, b []byte) {
 			le.PutUint32(p[12:], headerCRC(p))
 		})
 	case 4: // the first record of a write
-		edit(block, min(4*Block, size), func(p []byte) {
+		edit(block, Block, func(p []byte) {
 			p = p[writeHeader:]
 			n := int64(le.Uint32(p[4:])) + recordHeader
 			p[4+off&0xff%int64(recordHeader+appendHeader+entryHeader)] ^= value
