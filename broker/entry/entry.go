@@ -21,6 +21,10 @@ const (
 	Emitted        Kind = 7  // one record batch that another partition's outbox delivers
 	OutboxTrim     Kind = 8  // emissions were delivered
 	ForgetOrigin   Kind = 9  // a topic whose outboxes delivered here was deleted
+	TierCommit     Kind = 10 // a segment is in the cold tier
+	LocalStart     Kind = 11 // the local log start moves up
+	TierTrim       Kind = 12 // objects of the cold tier were deleted
+	TierDrop       Kind = 13 // the cold tier of the partition is given up
 	Command        Kind = 32 // one command for the cluster metadata
 )
 
@@ -45,6 +49,14 @@ func (k Kind) String() string {
 		return "outbox trim"
 	case ForgetOrigin:
 		return "forget origin"
+	case TierCommit:
+		return "tier commit"
+	case LocalStart:
+		return "local start"
+	case TierTrim:
+		return "tier trim"
+	case TierDrop:
+		return "tier drop"
 	case Command:
 		return "command"
 	}

@@ -12,8 +12,9 @@ import (
 
 // Handlers serve every API key.
 type Handlers struct {
-	b   Backend
-	log *slog.Logger
+	b        Backend
+	log      *slog.Logger
+	observer Observer // nil: nobody is told
 
 	mu      sync.Mutex
 	fetches map[*fetchCall]struct{} // that wait
@@ -59,7 +60,7 @@ func (h *Handlers) waited(f *fetchCall) {
 // api is one row of the table.
 type api struct {
 	key, min, max int16
-	serve func(*Handlers, *Call)
+	serve         func(*Handlers, *Call)
 }
 
 // Call is one request on its way to its answer.
@@ -88,12 +89,6 @@ func on[Q any, P interface {
 // raw makes a row that reads the request's body itself.
 func raw(key, min, max int16, f func(*Handlers, *Call)) api {
 	return api{key: key, min: min, max: max, serve: f}
-}
-
-// Respond answers with a response that kmsg encodes.
-func (c *Call) Respond(r kmsg.Response) {
-	r.SetVersion(c.Version)
-	c.Reply(r.AppendTo(nil))
 }
 
 // Serve implements wire.Handler.
@@ -134,7 +129,10 @@ func init() {
 // largest element that kmsg makes of the fewest bytes, measured at 64.
 const decodeFactor = 64
 
-const produceKey = 0
+const (
+	produceKey = 0
+	fetchKey   = 1
+)
 
 // apis is the table: every key and version that is served (K1).
 func apis() []api {

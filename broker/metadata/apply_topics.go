@@ -65,6 +65,9 @@ func (c CreateTopic) checkNames(img *Image) error {
 	if other, ok := img.byID.get(c.TopicID); ok {
 		return fmt.Errorf("create topic %s: %w: %v by %s", c.Name, ErrTopicIDInUse, c.TopicID, other.Name)
 	}
+	if _, ok := img.dropped.get(c.TopicID); ok {
+		return fmt.Errorf("create topic %s: %w: %v by a deleted topic", c.Name, ErrTopicIDInUse, c.TopicID)
+	}
 	return nil
 }
 
@@ -153,6 +156,12 @@ func (c DeleteTopic) apply(ch *change) error {
 	if err := conflict(c, t.Version); err != nil {
 		return fmt.Errorf("delete topic %s: %w", t.Name, err)
 	}
+	if c.Tiered {
+		if ch.next.dropped.size >= MaxTopics {
+			return fmt.Errorf("delete topic %s: %w: %d deleted topics have objects in the cold tier", t.Name, ErrLimit, ch.next.dropped.size)
+		}
+		ch.next.dropped = ch.next.dropped.with(t.ID, &DroppedTopic{ID: t.ID, Name: t.Name, DeletedAtMs: c.TimeMs})
+	}
 	ch.next.byName = ch.next.byName.without(t.Name)
 	ch.next.byID = ch.next.byID.without(t.ID)
 	ch.next.collisions = ch.next.collisions.without(collisionKey(t.Name))
@@ -162,6 +171,15 @@ func (c DeleteTopic) apply(ch *change) error {
 	ch.next.topicsRemoved = ch.index
 	ch.result.Topic = t
 	ch.emit(TopicDeleted{Topic: t})
+	return nil
+}
+
+func (c ForgetTopic) apply(ch *change) error {
+	if _, ok := ch.next.dropped.get(c.TopicID); !ok {
+		return fmt.Errorf("forget topic: %w: %v", ErrUnknownTopic, c.TopicID)
+	}
+	ch.next.dropped = ch.next.dropped.without(c.TopicID)
+	ch.emit(TopicForgotten{ID: c.TopicID})
 	return nil
 }
 

@@ -81,6 +81,12 @@ func encodeImage(e *encoder, img *Image, applied, term uint64) {
 		e.blob("stage specification", s.Spec, MaxSpec)
 		e.u64(s.Version)
 	}
+	e.count("deleted topics", img.dropped.size, MaxTopics)
+	for t := range img.Dropped() {
+		e.raw(t.ID[:])
+		e.str("topic name", t.Name, MaxTopicName)
+		e.u64(uint64(t.DeletedAtMs))
+	}
 	e.count("topics", img.byName.size, MaxTopics)
 	for t := range img.Topics() {
 		encodeTopic(e, t)

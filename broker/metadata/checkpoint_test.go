@@ -17,7 +17,9 @@ func sampleCore(t testing.TB) *Core {
 	l.must(broker(1), broker(2), plugin("redact", "1.0.0", 1), PutStage{Name: "s", Plugin: "redact", PluginVersion: "1.0.0", Spec: []byte("x")},
 		SetFeature{Name: "metadata.version", Level: 1}, SetBrokerConfigs{Set: []KV{{"log.retention.ms", "1"}}},
 		SetLimits{Limits: Limits{100, 50, 200}}, AllocateProducerIDs{Count: 1000, By: 2},
-		topic("gone", 1, 1), DeleteTopic{TopicID: topicID(1)})
+		topic("gone", 1, 1), DeleteTopic{TopicID: topicID(1)},
+		topic("cold", 4, 1), DeleteTopic{TopicID: topicID(4), Tiered: true, TimeMs: 9},
+		topic("swept", 5, 1), DeleteTopic{TopicID: topicID(5), Tiered: true, TimeMs: 9}, ForgetTopic{TopicID: topicID(5)})
 	c := topic("orders", 2, 2, KV{ChainConfig, "s"}, KV{"cleanup.policy", "compact"})
 	c.ReplicationFactor = 2
 	internal := topic("__consumer_offsets", 3, 1)
@@ -26,6 +28,8 @@ func sampleCore(t testing.TB) *Core {
 	l.must(PutStage{Name: "z"}, DeleteStage{Name: "z"}, plugin("z", "1", 1), DeletePlugin{Name: "z", Version: "1"},
 		SetFeature{Name: "z", Level: 1}, SetFeature{Name: "z"})
 	l.refuse(ErrTopicExists, c)
+	l.refuse(ErrTopicIDInUse, topic("again", 4, 1)) // its objects are still there
+	l.refuse(ErrUnknownTopic, ForgetTopic{TopicID: topicID(5)})
 	return l.core
 }
 

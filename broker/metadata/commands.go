@@ -20,6 +20,7 @@ const (
 	KindPutStage            Kind = 11
 	KindDeleteStage         Kind = 12
 	KindSetLimits           Kind = 13
+	KindForgetTopic         Kind = 14
 )
 
 // Command is one change of the cluster metadata. Commands are plain values;
@@ -69,6 +70,18 @@ type CreateTopic struct {
 
 // DeleteTopic removes a topic and all of its partitions.
 type DeleteTopic struct {
+	ExpectVersion uint64
+	TopicID       ident.TopicID
+	// Tiered says that the topic may have objects in the cold tier: it is
+	// remembered until ForgetTopic.
+	Tiered bool
+	// TimeMs is the time of the deletion in milliseconds since 1970.
+	TimeMs int64
+}
+
+// ForgetTopic ends the memory of a deleted topic whose objects are gone from the
+// cold tier.
+type ForgetTopic struct {
 	ExpectVersion uint64
 	TopicID       ident.TopicID
 }

@@ -41,7 +41,7 @@ func decodeBody(d *decoder, kind Kind, expect uint64) Command {
 	case KindCreateTopic:
 		return decodeCreateTopic(d, expect)
 	case KindDeleteTopic:
-		return DeleteTopic{ExpectVersion: expect, TopicID: d.id()}
+		return DeleteTopic{ExpectVersion: expect, TopicID: d.id(), Tiered: d.boolean(), TimeMs: int64(d.u64())}
 	case KindCreatePartitions:
 		return CreatePartitions{ExpectVersion: expect, TopicID: d.id(), Total: int32(d.u32()), Assignments: d.assignments()}
 	case KindSetTopicConfigs:
@@ -64,6 +64,8 @@ func decodeBody(d *decoder, kind Kind, expect uint64) Command {
 		return DeleteStage{ExpectVersion: expect, Name: d.str("stage name", MaxName)}
 	case KindSetLimits:
 		return SetLimits{ExpectVersion: expect, Limits: d.limits()}
+	case KindForgetTopic:
+		return ForgetTopic{ExpectVersion: expect, TopicID: d.id()}
 	}
 	return nil
 }

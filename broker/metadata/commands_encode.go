@@ -31,6 +31,8 @@ func (c DeleteTopic) expect() uint64 { return c.ExpectVersion }
 
 func (c DeleteTopic) encode(e *encoder) {
 	e.raw(c.TopicID[:])
+	e.boolean(c.Tiered)
+	e.u64(uint64(c.TimeMs))
 }
 
 // Kind returns KindCreatePartitions.
@@ -182,4 +184,16 @@ func (c SetLimits) expect() uint64 { return c.ExpectVersion }
 
 func (c SetLimits) encode(e *encoder) {
 	e.limits(c.Limits)
+}
+
+// Kind returns KindForgetTopic.
+func (c ForgetTopic) Kind() Kind { return KindForgetTopic }
+
+// Append implements Command.
+func (c ForgetTopic) Append(dst []byte) ([]byte, error) { return appendCommand(dst, c) }
+
+func (c ForgetTopic) expect() uint64 { return c.ExpectVersion }
+
+func (c ForgetTopic) encode(e *encoder) {
+	e.raw(c.TopicID[:])
 }

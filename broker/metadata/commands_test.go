@@ -23,7 +23,7 @@ func samples() []Command {
 		CreateTopic{ExpectVersion: 7, Name: "orders", TopicID: topicID(1), Partitions: 2, ReplicationFactor: 2,
 			Assignments: [][]ident.NodeID{{1, 2}, {2, 1}}, Configs: []KV{{"retention.ms", "-1"}, {ChainConfig, "redact"}},
 			Internal: true, TimeMs: 1700000000000},
-		DeleteTopic{ExpectVersion: 8, TopicID: topicID(2)},
+		DeleteTopic{ExpectVersion: 8, TopicID: topicID(2), Tiered: true, TimeMs: 1700000000001},
 		CreatePartitions{ExpectVersion: 9, TopicID: topicID(3), Total: 12, Assignments: [][]ident.NodeID{{3}}},
 		SetTopicConfigs{ExpectVersion: 10, TopicID: topicID(4), Set: []KV{{"a", ""}, {"b", "é"}}, Remove: []string{"c"}},
 		SetBrokerConfigs{ExpectVersion: 11, Set: []KV{{"log.retention.ms", "1"}}, Remove: []string{"x", "y"}},
@@ -35,6 +35,7 @@ func samples() []Command {
 		PutStage{ExpectVersion: 17, Name: "redact-email", Plugin: "redact", PluginVersion: "1.2.0", Spec: []byte(`{"p":1}`)},
 		DeleteStage{ExpectVersion: 18, Name: "redact-email"},
 		SetLimits{ExpectVersion: 19, Limits: Limits{Topics: 1, PartitionsPerTopic: 2, Partitions: 3}},
+		ForgetTopic{ExpectVersion: 20, TopicID: topicID(5)},
 	}
 }
 
@@ -73,8 +74,8 @@ func TestCommandsRoundTrip(t *testing.T) {
 			t.Fatalf("%T shares memory with its encoding", c)
 		}
 	}
-	if len(kinds) != int(KindSetLimits) {
-		t.Fatalf("samples of %d kinds, want %d", len(kinds), KindSetLimits)
+	if len(kinds) != int(KindForgetTopic) {
+		t.Fatalf("samples of %d kinds, want %d", len(kinds), KindForgetTopic)
 	}
 }
 
@@ -119,7 +120,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"version 0", append([]byte{0}, head(1)[1:]...), ErrVersion},
 		{"version 2", append([]byte{2}, head(1)[1:]...), ErrVersion},
 		{"kind 0", head(0), ErrKind},
-		{"unknown kind", head(byte(KindSetLimits) + 1), ErrKind},
+		{"unknown kind", head(byte(KindForgetTopic) + 1), ErrKind},
 		{"boolean of 2", boolean, ErrValue},
 		{"count without elements", lying, ErrTruncated},
 		{"count above its bound", append(head(byte(KindSetBrokerConfigs)), 0xff, 0xff, 0xff, 0xff), ErrBound},

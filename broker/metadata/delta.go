@@ -24,6 +24,9 @@ type PartitionAdded struct {
 // partitions are to be destroyed.
 type TopicDeleted struct{ Topic *Topic }
 
+// TopicForgotten reports that nothing of a deleted topic is left.
+type TopicForgotten struct{ ID ident.TopicID }
+
 // TopicConfigsChanged reports new settings of a topic.
 type TopicConfigsChanged struct{ Topic *Topic }
 
@@ -57,6 +60,7 @@ type LimitsChanged struct{ Limits Limits }
 func (TopicCreated) delta()         {}
 func (PartitionAdded) delta()       {}
 func (TopicDeleted) delta()         {}
+func (TopicForgotten) delta()       {}
 func (TopicConfigsChanged) delta()  {}
 func (ChainChanged) delta()         {}
 func (BrokerChanged) delta()        {}

@@ -33,6 +33,7 @@ type Image struct {
 	features   tree[string, *Feature]
 	plugins    tree[pluginKey, *Plugin]
 	stages     tree[string, *Stage]
+	dropped    tree[ident.TopicID, *DroppedTopic]
 
 	configs        Configs
 	configsVersion uint64
@@ -67,6 +68,7 @@ func newImage(clusterID string) *Image {
 		features:    newTree[string, *Feature](strings.Compare),
 		plugins:     newTree[pluginKey, *Plugin](comparePluginKeys),
 		stages:      newTree[string, *Stage](strings.Compare),
+		dropped:     newTree[ident.TopicID, *DroppedTopic](compareTopicIDs),
 		nextGroup:   FirstGroupID,
 		nextReplica: FirstReplicaID,
 	}
@@ -138,6 +140,13 @@ func (i *Image) Stage(name string) (*Stage, bool) { return i.stages.get(name) }
 
 // Stages yields the stages in the order of their names.
 func (i *Image) Stages() iter.Seq[*Stage] { return i.stages.values() }
+
+// Dropped yields the deleted topics that may still have objects in the cold tier,
+// in the order of their ids.
+func (i *Image) Dropped() iter.Seq[*DroppedTopic] { return i.dropped.values() }
+
+// DroppedCount returns how many those are.
+func (i *Image) DroppedCount() int { return i.dropped.size }
 
 // NextProducerID returns the first producer id that is not given away.
 func (i *Image) NextProducerID() int64 { return i.nextProducerID }

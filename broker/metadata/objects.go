@@ -146,3 +146,10 @@ func validStageName(name string) bool {
 		return r <= ' ' || r >= 0x7f || r == ','
 	})
 }
+
+// DroppedTopic is a deleted topic that may still have objects in the cold tier.
+type DroppedTopic struct {
+	ID          ident.TopicID
+	Name        string
+	DeletedAtMs int64 // ms since 1970
+}

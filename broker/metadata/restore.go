@@ -23,6 +23,7 @@ func (c *Core) Restore(data []byte) error {
 	r := &restorer{decoder: decoder{buf: body}, replicas: newTree[ident.ReplicaID, struct{}](cmp.Compare)}
 	r.header()
 	r.objects()
+	r.dropped()
 	for range r.count("topics", MaxTopics, minTopicBytes) {
 		r.topic()
 	}
@@ -72,6 +73,7 @@ const (
 	minFeatureBytes   = 2 + 2 + 8
 	minPluginBytes    = 2 + 2 + 32 + 8 + 4 + 8
 	minStageBytes     = 2 + 2 + 2 + 4 + 8
+	minDroppedBytes   = 16 + 2 + 8
 	minTopicBytes     = 2 + 16 + 1 + 8 + 8 + 8 + 4 + 4
 	minPartitionBytes = 8 + 4
 	replicaBytes      = 4 + 8
@@ -184,6 +186,17 @@ func (r *restorer) objects() {
 	}
 }
 
+func (r *restorer) dropped() {
+	for range r.count("deleted topics", MaxTopics, minDroppedBytes) {
+		t := &DroppedTopic{ID: r.id()}
+		t.Name = r.str("topic name", MaxTopicName)
+		t.DeletedAtMs = int64(r.u64())
+		last := r.img.dropped.last()
+		r.require(!t.ID.IsZero() && validTopicName(t.Name) && (last == nil || compareTopicIDs(last.key, t.ID) < 0), "deleted topic %q id %v", t.Name, t.ID)
+		r.img.dropped = r.img.dropped.with(t.ID, t)
+	}
+}
+
 func (r *restorer) topic() {
 	if r.err != nil {
 		return
@@ -201,7 +214,8 @@ func (r *restorer) topic() {
 	r.require(r.img.byName.last() == nil || r.img.byName.last().key < t.Name, "topic %q out of order", t.Name)
 	_, collides := r.img.collisions.get(collisionKey(t.Name))
 	_, known := r.img.byID.get(t.ID)
-	r.require(!collides && !known, "topic %q id %v is there twice", t.Name, t.ID)
+	_, dead := r.img.dropped.get(t.ID)
+	r.require(!collides && !known && !dead, "topic %q id %v is there twice", t.Name, t.ID)
 	n := r.count("partitions", MaxPartitions, minPartitionBytes)
 	r.require(n > 0, "topic %q without partitions", t.Name)
 	t.Partitions = make([]PartitionInfo, 0, n)

@@ -50,6 +50,8 @@ type Config struct {
 	Letters Letters
 	// OutboxBytesMax bounds each partition's outbox.
 	OutboxBytesMax int64
+	// Tier is how the cold tier is used.
+	Tier TierConfig
 	// Entropy gives random numbers: seeds of batches, ids of topics.
 	Entropy func() uint64
 	// Report is told of what an operator must know; nil tells nobody.
@@ -59,7 +61,8 @@ type Config struct {
 // DefaultConfig returns the settings of DESIGN D2; the caller sets ID,
 // ClusterID, Plan and the entropy and directory id of the write-ahead log.
 func DefaultConfig(fs vfs.FS) Config {
-	return Config{Engine: replog.DefaultConfig(fs), QueueBytesMax: 8 << 20, OutboxBytesMax: 4 << 20, MaintainEvery: 5 * time.Minute}
+	return Config{Engine: replog.DefaultConfig(fs), QueueBytesMax: 8 << 20, OutboxBytesMax: 4 << 20, MaintainEvery: 5 * time.Minute,
+		Tier: TierConfig{Every: 30 * time.Second, Grace: time.Minute, UploadsMax: 2}}
 }
 
 // Event is something that an operator must know.
@@ -86,6 +89,7 @@ type Node struct {
 
 	chains   map[ident.TopicID]*loadedChain
 	outboxes map[ident.Partition]*delivery // that hold something
+	tier     tiering
 }
 
 // Replica is a partition of which this broker holds a replica.
@@ -99,7 +103,8 @@ type Replica struct {
 // Open recovers the broker's state. Nothing runs before the first Poll.
 func Open(c Config, now time.Time) (*Node, *wal.Recovered, error) {
 	n := &Node{c: c, now: now, maintained: now, cache: storage.NewCache(c.Cache), partitions: map[ident.Partition]*Replica{},
-		chains: map[ident.TopicID]*loadedChain{}, outboxes: map[ident.Partition]*delivery{}}
+		chains: map[ident.TopicID]*loadedChain{}, outboxes: map[ident.Partition]*delivery{},
+		tier: tiering{copies: map[ident.Partition]*copying{}, dropping: map[ident.TopicID]bool{}}}
 	if err := c.Engine.FS.MkdirAll(partitionsDir); err != nil {
 		return nil, nil, fmt.Errorf("open the data directory: %w", err)
 	}
@@ -167,6 +172,8 @@ func (n *Node) Tick(now time.Time) {
 	n.engine.Tick(now)
 	n.reloadChains()
 	n.emitAll()
+	n.tickTier()
+	n.trimTail()
 	if now.Sub(n.maintained) >= n.c.MaintainEvery {
 		n.maintained = now
 		n.Maintain(now)
@@ -185,6 +192,21 @@ func (n *Node) Maintain(now time.Time) {
 				r.Partition.Maintain(now.UnixMilli(), plan.Upkeep)
 			}
 		}
+	}
+}
+
+// trimTail takes memory from logs that nobody writes to while the tails of all
+// together are over their budget.
+func (n *Node) trimTail() {
+	if n.cache.TailOver() <= 0 {
+		return
+	}
+	for t := range n.Image().Topics() {
+		n.each(t, func(p *partition.Partition) {
+			if n.cache.TailOver() > 0 {
+				p.EvictIdle()
+			}
+		})
 	}
 }
 
@@ -208,6 +230,10 @@ type command struct {
 // Result.Err. For a command that makes partitions it is called when they can be
 // written to.
 func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
+	if d, ok := c.(metadata.DeleteTopic); ok && n.c.Tier.Tier != nil {
+		d.Tiered, d.TimeMs = n.tiered(d.TopicID), n.now.UnixMilli()
+		c = d
+	}
 	payload, err := c.Append(nil)
 	if err == nil && !n.ready.Load() {
 		err = ErrNotReady

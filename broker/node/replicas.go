@@ -188,7 +188,11 @@ func (m *replicaMachine) Worked(t replog.Task, err error) error {
 		m.n.report(Event{Partition: m.id, Topic: m.r.Topic, Err: err, Text: "disk work of a partition failed and is tried again; nothing acknowledged is lost"})
 	}
 	m.failed = err != nil
-	return m.Partition.Worked(t, err)
+	if err := m.Partition.Worked(t, err); err != nil {
+		return err
+	}
+	m.n.copy(m.id, m.r) // a closed segment may be in its file now
+	return nil
 }
 
 // Parked implements replog.Machine.

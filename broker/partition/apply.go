@@ -52,6 +52,20 @@ func (p *Partition) Apply(e replog.Entry) error {
 		}
 		p.log.Roll()
 		p.log.AdvanceStart(p.log.Start()) // what was closed may lie below it
+	case entry.TierCommit:
+		return p.applyTierCommit(d, e.Token)
+	case entry.LocalStart:
+		if err := p.applyLocalStart(d); err != nil {
+			return err
+		}
+	case entry.TierTrim:
+		if err := p.applyTierTrim(d); err != nil {
+			return err
+		}
+	case entry.TierDrop:
+		if err := p.applyTierDrop(d); err != nil {
+			return err
+		}
 	case entry.Settings:
 		return p.applySettings(d, e.Token)
 	case entry.ProducerExpiry:
@@ -183,8 +197,7 @@ func (p *Partition) applyStart(d entry.Entry, token any) error {
 		return errState
 	}
 	p.log.AdvanceStart(ident.Offset(binary.LittleEndian.Uint64(d.Header)))
-	es := p.epochs.Load().trim(p.log.Start())
-	p.epochs.Store(&es)
+	p.started(d.Time)
 	if mutant.On(mutant.UnlinkEarly) {
 		for _, g := range p.log.TakeGarbage() {
 			_ = g.Remove(p.c.FS)
@@ -194,7 +207,6 @@ func (p *Partition) applyStart(d entry.Entry, token any) error {
 		r.finish(p.log.Start(), nil)
 	}
 	p.settled(token)
-	p.wake()
 	return nil
 }
 

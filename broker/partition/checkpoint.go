@@ -26,6 +26,7 @@ type saved struct {
 	producers  producers
 	outbox     outbox
 	origins    origins
+	tier       tier
 }
 
 // encodeSaved writes the position in front of rest, which is everything else.
@@ -42,7 +43,8 @@ func (p *Partition) encodeRest() []byte {
 	b = p.epochs.Load().appendTo(b)
 	b = p.producers.appendTo(b)
 	b = p.outbox.appendTo(b)
-	return p.origins.appendTo(b)
+	b = p.origins.appendTo(b)
+	return p.tier.appendTo(b)
 }
 
 func decodeSaved(b []byte) (saved, error) {
@@ -75,6 +77,9 @@ func decodeSaved(b []byte) (saved, error) {
 		return s, err
 	}
 	if s.origins, b, err = decodeOrigins(b); err != nil {
+		return s, err
+	}
+	if s.tier, b, err = decodeTier(b); err != nil {
 		return s, err
 	}
 	if len(b) != 0 {

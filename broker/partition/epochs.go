@@ -74,6 +74,20 @@ func (e epochs) at(o ident.Offset) ident.Epoch {
 	return e[i-1].epoch
 }
 
+// EpochStart says which offset was the first of a leader epoch.
+type EpochStart struct {
+	Epoch ident.Epoch
+	Start ident.Offset
+}
+
+// between returns the epochs of the offsets from base to end, exclusive. The
+// first may begin before base.
+func (e epochs) between(base, end ident.Offset) epochs {
+	last := sort.Search(len(e), func(i int) bool { return e[i].start >= end })
+	first := sort.Search(last, func(i int) bool { return e[i].start > base })
+	return e[max(first-1, 0):last]
+}
+
 func (e epochs) appendTo(b []byte) []byte {
 	le := binary.LittleEndian
 	b = le.AppendUint32(b, uint32(len(e)))

@@ -10,6 +10,7 @@ import (
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
+	"github.com/varvelog/varve/tiering/manifest"
 )
 
 // Errors that callers are told.
@@ -25,6 +26,8 @@ var (
 	ErrNoSpace = errors.New("partition: no space")
 	// ErrOffsetOutOfRange: an offset that does not lie in the log.
 	ErrOffsetOutOfRange = errors.New("partition: offset out of range")
+	// ErrTiered: the offset is in the cold tier, not on this broker's disk.
+	ErrTiered = errors.New("partition: offset is in the cold tier")
 	// ErrStaleChain: the batch passed an older chain than one already applied.
 	ErrStaleChain = errors.New("partition: chain generation is older than the log's")
 )
@@ -68,20 +71,25 @@ type Partition struct {
 	term       uint64
 	outbox     outbox
 	origins    origins
+	tier       tier
 
 	// Leader's state, lost with the leadership.
-	desired    Settings
-	asked      bool // desired is what Configure said
-	proposing  bool // a settings entry is in flight
-	starting   bool // a log start entry of retention is in flight
-	rolling    bool
-	expiring   bool
-	trimming   bool
-	forgetting map[ident.TopicID]bool // entries in flight
-	chains     chainState
-	flight     map[int64]*inflight
-	marks      marks
-	queued     int64 // bytes proposed and not applied
+	desired        Settings
+	asked          bool // desired is what Configure said
+	proposing      bool // a settings entry is in flight
+	starting       bool // a log start entry of retention is in flight
+	rolling        bool
+	expiring       bool
+	trimming       bool
+	committing     bool // a tier commit is in flight, and so on
+	evicting       bool
+	dropping       bool
+	forgettingDead bool
+	forgetting     map[ident.TopicID]bool // entries in flight
+	chains         chainState
+	flight         map[int64]*inflight
+	marks          marks
+	queued         int64 // bytes proposed and not applied
 
 	ckpt work // checkpoint and I/O state
 
@@ -90,6 +98,7 @@ type Partition struct {
 	parked  atomic.Pointer[error]
 	epoch   atomic.Int64
 	epochs  atomic.Pointer[epochs]
+	tiered  atomic.Pointer[manifest.List]
 	mu      sync.Mutex // guards what follows
 	watch   map[Watcher]struct{}
 	readers int // reads of the log in progress
@@ -116,6 +125,8 @@ func Open(c Config, state []byte) (*Partition, error) {
 	}
 	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
 	p.desired, p.outbox, p.origins = s.settings, s.outbox, s.origins
+	p.tier = s.tier
+	p.publish()
 	p.epochs.Store(&s.epochs)
 	p.epoch.Store(-1)
 	return p, nil
@@ -135,6 +146,7 @@ func (p *Partition) Lead(term uint64) {
 func (p *Partition) Unlead() {
 	p.leading.Store(false)
 	p.proposing, p.starting, p.rolling, p.expiring, p.trimming = false, false, false, false, false
+	p.committing, p.evicting, p.dropping, p.forgettingDead = false, false, false, false
 	clear(p.forgetting)
 	p.marks.clear()
 	p.disband(ErrNotLeader) // which leaves marks, for it may lead again soon

@@ -253,6 +253,9 @@ func (p *Partition) Dropped(token any, err error) {
 		t.finish(p.log.Start(), proposeError(err))
 	case *Delivery:
 		t.Done(0, proposeError(err))
+	case *commitToken:
+		p.committing = false
+		t.done(false, proposeError(err))
 	case internalToken, forgetToken:
 		p.settled(t)
 	}

@@ -59,6 +59,24 @@ type verdict struct {
 	err       error
 }
 
+// before returns what is known of producers from batches below an offset.
+func (s *producers) before(end ident.Offset) *producers {
+	out := &producers{byID: map[int64]*producer{}}
+	for id, p := range s.byID { // order: a map again
+		q := &producer{epoch: p.epoch, time: p.time}
+		for _, b := range p.batches[:p.count] {
+			if b.end < end {
+				q.batches[q.count] = b
+				q.count++
+			}
+		}
+		if q.count > 0 {
+			out.byID[id] = q
+		}
+	}
+	return out
+}
+
 // judge decides whether a batch is new, a duplicate, or refused.
 func (s *producers) judge(q sequence) verdict {
 	p := s.byID[q.id]

@@ -17,6 +17,9 @@ const (
 	tokenRoll
 	tokenExpiry
 	tokenTrim
+	tokenEvict
+	tokenDrop
+	tokenDead
 )
 
 // forgetToken marks the entry that forgets a deleted topic's outboxes.
@@ -42,6 +45,12 @@ func (p *Partition) settled(token any) {
 		p.expiring = false
 	case tokenTrim:
 		p.trimming = false
+	case tokenEvict:
+		p.evicting = false
+	case tokenDrop:
+		p.dropping = false
+	case tokenDead:
+		p.forgettingDead = false
 	}
 }
 
@@ -75,6 +84,7 @@ func (p *Partition) adjust(now int64) {
 type Upkeep struct {
 	Retention        storage.RetentionSettings
 	ProducerExpiryMs int64 // producer.id.expiration.ms
+	Tier             TierPlan
 }
 
 // Maintain proposes what time and size ask for: retention, time-based rolls,
@@ -86,13 +96,14 @@ func (p *Partition) Maintain(now int64, u Upkeep) {
 	}
 	p.adjust(now)
 	u.Retention.UpTo = p.log.End()
-	start, roll := storage.PlanRetention(now, u.Retention, p.log.Sealed(), p.log.Active(), p.log.Start())
+	start, roll := storage.PlanRetention(now, u.Retention, p.segments(), p.log.Active(), p.log.Start())
 	if roll {
 		p.propose(&p.rolling, tokenRoll, entry.Roll, now, nil, nil)
 	}
 	if start > p.log.Start() {
 		p.propose(&p.starting, tokenStart, entry.LogStart, now, startHeader(start, reasonRetention), nil)
 	}
+	p.maintainTier(now, u.Tier)
 	before := now - u.ProducerExpiryMs
 	if oldest, ok := p.producers.oldest(); ok && oldest < before {
 		p.propose(&p.expiring, tokenExpiry, entry.ProducerExpiry, now, binary.LittleEndian.AppendUint64(nil, uint64(before)), nil)

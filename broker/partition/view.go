@@ -37,8 +37,9 @@ func (p *Partition) LeaderEpoch() ident.Epoch { return ident.Epoch(p.epoch.Load(
 func (p *Partition) ID() ident.Partition { return p.c.ID }
 
 // Read returns whole batches from an offset on, below until, at most maxBytes
-// of them but at least one if minOne (KIP-74). It blocks on disk. Any goroutine
-// may call it.
+// of them but at least one if minOne (KIP-74). It fails with ErrTiered where the
+// log begins in the cold tier and the offset is not on the local disk any more.
+// It blocks on disk. Any goroutine may call it.
 func (p *Partition) Read(from, until ident.Offset, maxBytes int, minOne bool) (storage.Chunk, error) {
 	if err := p.serving(); err != nil {
 		return storage.Chunk{}, err
@@ -51,6 +52,9 @@ func (p *Partition) Read(from, until ident.Offset, maxBytes int, minOne bool) (s
 		return storage.Chunk{}, ErrOffsetOutOfRange
 	}
 	c, err := p.log.Read(from, until, maxBytes, minOne)
+	if errors.Is(err, storage.ErrBelowStart) && from >= p.log.Start() {
+		return c, ErrTiered
+	}
 	return c, readError(err)
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/broker/storage"
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 )
@@ -26,7 +27,8 @@ type work struct {
 	pending  []storage.Garbage // given up by what was captured
 	garbage  []storage.Garbage // given up by a durable checkpoint
 	removing bool
-	blocked  bool // something failed; wait for Retry
+	blocked  bool         // something failed; wait for Retry
+	idleAt   ident.Offset // the log end when idleness was looked at last
 }
 
 // Capture implements replog.Machine.
@@ -107,6 +109,16 @@ func (p *Partition) synced(s *storage.Sync, err error) {
 		at := s.Position()
 		w.position, w.marked = &at, false
 	}
+}
+
+// EvictIdle drops from memory what is in files, if nothing was appended since it
+// was called last.
+func (p *Partition) EvictIdle() {
+	if end := p.log.End(); end != p.ckpt.idleAt {
+		p.ckpt.idleAt = end
+		return
+	}
+	p.log.EvictIdle()
 }
 
 // Worked implements replog.Machine.

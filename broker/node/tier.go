@@ -1,0 +1,332 @@
+package node
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/tiering/manifest"
+)
+
+// Tier does in the object store what the node decides. Its methods do not block;
+// done is called once, on the owner, in a later event.
+type Tier interface {
+	// Upload copies a segment into the object store and verifies it.
+	Upload(j UploadJob, done func(manifest.Segment, error))
+	// Discard deletes objects of a partition that nothing names.
+	Discard(p ident.Partition, segments []manifest.Segment, done func(error))
+	// DropTopic deletes every object of a topic that does not exist any more.
+	DropTopic(id ident.TopicID, done func(error))
+}
+
+// UploadJob is one segment to be uploaded.
+type UploadJob struct {
+	Topic     string
+	ID        ident.Partition
+	Object    manifest.ID // unique
+	Segment   partition.Upload
+	Partition *partition.Partition // OpenUpload gives the bytes
+}
+
+// TierConfig is how a node uses the cold tier.
+type TierConfig struct {
+	Tier Tier // nil: there is none
+	// Every is how often all partitions are looked at; those that write are
+	// looked at as they do.
+	Every time.Duration
+	// Grace is how long an object stays that the manifest does not name any
+	// more, for the readers that use it.
+	Grace time.Duration
+	// UploadsMax bounds the uploads in flight.
+	UploadsMax int
+}
+
+// Waits after failures: the first, doubled each time up to the last.
+const (
+	copyRetryFirst = 500 * time.Millisecond
+	copyRetryMax   = 30 * time.Second
+)
+
+// discardMax bounds how many objects of a partition are deleted at a time.
+const discardMax = 100
+
+// tiering is the node's memory of what the cold tier does for it.
+type tiering struct {
+	looked   time.Time
+	uploads  int // in flight
+	copies   map[ident.Partition]*copying
+	waiting  []ident.Partition // for an upload to end, in order of arrival
+	dropping map[ident.TopicID]bool
+}
+
+// copying is what is under way for a partition.
+type copying struct {
+	r          *Replica
+	busy       bool // an upload, or its commit
+	waiting    bool // in tiering.waiting
+	discarding bool
+	failures   int
+	retry      time.Time
+	err        error
+}
+
+// tick tries what failed, and now and then looks at everything.
+func (n *Node) tickTier() {
+	t := &n.tier
+	if n.c.Tier.Tier == nil || !n.ready.Load() {
+		return
+	}
+	if all := n.now.Sub(t.looked) >= n.c.Tier.Every; all {
+		t.looked = n.now
+		for topic := range n.Image().Topics() {
+			for i := range topic.Partitions {
+				n.lookTier(ident.Partition{Topic: topic.ID, Index: int32(i)})
+			}
+		}
+		for d := range n.Image().Dropped() {
+			n.dropTopic(d)
+		}
+		return
+	}
+	var due []ident.Partition
+	for id, c := range t.copies { // order: sorted below
+		if c.failures > 0 && !c.busy && !n.now.Before(c.retry) {
+			due = append(due, id)
+		}
+	}
+	slices.SortFunc(due, comparePartitions)
+	for _, id := range due {
+		n.lookTier(id)
+	}
+}
+
+// lookTier does for a partition whatever is to be done.
+func (n *Node) lookTier(id ident.Partition) {
+	r := n.Replica(id)
+	if r == nil || r.Partition == nil {
+		return
+	}
+	n.copy(id, r)
+	n.discard(id, r)
+}
+
+func (n *Node) copyOf(id ident.Partition, r *Replica) *copying {
+	c := n.tier.copies[id]
+	if c == nil || c.r != r {
+		c = &copying{r: r}
+		n.tier.copies[id] = c
+	}
+	return c
+}
+
+// idle forgets a partition for which nothing is under way.
+func (n *Node) idle(id ident.Partition, c *copying) {
+	if !c.busy && !c.waiting && !c.discarding && c.failures == 0 && n.tier.copies[id] == c {
+		delete(n.tier.copies, id)
+	}
+}
+
+// copy begins the upload of a partition's next segment, if there is one.
+func (n *Node) copy(id ident.Partition, r *Replica) {
+	t := &n.tier
+	topic, ok := n.topic(id.Topic)
+	if n.c.Tier.Tier == nil || !ok || !n.ready.Load() || n.Replica(id) != r {
+		return
+	}
+	plan := n.c.Plan(topic).Upkeep.Tier
+	if !plan.Copy {
+		return
+	}
+	c := n.copyOf(id, r)
+	defer n.idle(id, c)
+	if c.busy || c.waiting || n.now.Before(c.retry) {
+		return
+	}
+	u, ok := r.Partition.NextUpload(n.now.UnixMilli(), plan)
+	if !ok {
+		c.failures, c.err = 0, nil // perhaps retention took what failed
+		return
+	}
+	if t.uploads >= n.c.Tier.UploadsMax {
+		c.waiting = true
+		t.waiting = append(t.waiting, id)
+		return
+	}
+	c.busy = true
+	t.uploads++
+	j := UploadJob{Topic: topic.Name, ID: id, Segment: u, Partition: r.Partition}
+	binary.LittleEndian.PutUint64(j.Object[:], n.c.Entropy())
+	binary.LittleEndian.PutUint64(j.Object[8:], n.c.Entropy())
+	n.c.Tier.Tier.Upload(j, func(s manifest.Segment, err error) {
+		t.uploads--
+		if err != nil {
+			n.copyFailed(id, c, err)
+		} else {
+			n.commitCopy(id, c, s)
+		}
+		n.copyWaiting()
+	})
+}
+
+// copyWaiting gives a free upload to who waits longest.
+func (n *Node) copyWaiting() {
+	t := &n.tier
+	for len(t.waiting) > 0 && t.uploads < n.c.Tier.UploadsMax {
+		id := t.waiting[0]
+		t.waiting = t.waiting[1:]
+		if c := t.copies[id]; c != nil {
+			c.waiting = false
+			n.copy(id, c.r)
+		}
+	}
+}
+
+func (n *Node) copyFailed(id ident.Partition, c *copying, err error) {
+	c.busy = false
+	c.failures++
+	c.retry = n.now.Add(min(copyRetryFirst<<min(c.failures-1, 10), copyRetryMax))
+	if told := c.err != nil && c.err.Error() == err.Error(); !told && n.Replica(id) == c.r {
+		n.report(Event{Partition: id, Topic: c.r.Topic, Err: err, Text: "a segment cannot be copied to the cold tier and is tried again; it stays on local disk"})
+	}
+	c.err = err
+}
+
+// commitCopy makes a verified upload count. Only an entry that was applied and
+// did not take it makes the object garbage: what became of a lost one is not
+// known.
+func (n *Node) commitCopy(id ident.Partition, c *copying, s manifest.Segment) {
+	c.r.Partition.CommitUpload(s, n.now.UnixMilli(), func(accepted bool, err error) {
+		switch {
+		case err != nil:
+			n.copyFailed(id, c, err)
+			return
+		case !accepted:
+			n.c.Tier.Tier.Discard(id, []manifest.Segment{s}, func(error) {}) // an orphan if it fails
+		}
+		c.busy, c.failures, c.err, c.retry = false, 0, nil, time.Time{}
+		if topic, ok := n.topic(id.Topic); ok && n.Replica(id) == c.r {
+			c.r.Partition.Maintain(n.now.UnixMilli(), n.c.Plan(topic).Upkeep)
+		}
+		n.copy(id, c.r)
+		n.idle(id, c)
+	})
+}
+
+// discard deletes objects that the manifest does not name any more (S3): the
+// tombstone goes when the object is gone.
+func (n *Node) discard(id ident.Partition, r *Replica) {
+	dead := slices.Clone(r.Partition.Discardable(n.now.UnixMilli(), n.c.Tier.Grace.Milliseconds(), discardMax))
+	if len(dead) == 0 || n.c.Tier.Tier == nil {
+		return
+	}
+	c := n.copyOf(id, r)
+	if c.discarding {
+		return
+	}
+	c.discarding = true
+	segments := make([]manifest.Segment, 0, len(dead))
+	for i := range dead {
+		segments = append(segments, dead[i].Segment)
+	}
+	n.c.Tier.Tier.Discard(id, segments, func(err error) {
+		c.discarding = false
+		if n.Replica(id) == r && err == nil {
+			r.Partition.Discarded(dead, n.now.UnixMilli())
+		}
+		n.idle(id, c)
+	})
+}
+
+// dropTopic deletes what a deleted topic left in the object store, when no
+// upload of it can be under way any more.
+func (n *Node) dropTopic(d *metadata.DroppedTopic) {
+	t := &n.tier
+	if t.dropping[d.ID] || n.now.UnixMilli()-d.DeletedAtMs < n.c.Tier.Grace.Milliseconds() {
+		return
+	}
+	for id, c := range t.copies { // order: any will do
+		if id.Topic == d.ID && (c.busy || c.discarding) {
+			return
+		}
+	}
+	t.dropping[d.ID] = true
+	n.c.Tier.Tier.DropTopic(d.ID, func(err error) {
+		if err != nil {
+			delete(t.dropping, d.ID)
+			n.report(Event{Topic: d.Name, Err: err, Text: "the objects of a deleted topic cannot be deleted from the cold tier and are tried again"})
+			return
+		}
+		n.Command(metadata.ForgetTopic{TopicID: d.ID}, func(metadata.Result) { delete(t.dropping, d.ID) })
+	})
+}
+
+// tiered reports whether a topic may have objects in the cold tier.
+func (n *Node) tiered(id ident.TopicID) bool {
+	t, ok := n.topic(id)
+	if !ok {
+		return false
+	}
+	found := n.c.Plan(t).Upkeep.Tier.Copy
+	n.each(t, func(p *partition.Partition) {
+		c := n.tier.copies[p.ID()]
+		found = found || p.Tiered().Len() > 0 || p.Tombstones() > 0 || c != nil && c.busy
+	})
+	return found
+}
+
+// TierState is what is known of a partition and the cold tier.
+type TierState struct {
+	Topic          string
+	ID             ident.Partition
+	Offsets        partition.Offsets
+	Tiered         manifest.List
+	PendingCount   int // closed segments that are not in the tier
+	PendingBytes   int64
+	Discarding     int // objects that wait to be deleted
+	Err            error
+	CopyConfigured bool
+}
+
+// TierStates returns the state of every partition here that is tiered, or was.
+func (n *Node) TierStates() []TierState {
+	var out []TierState
+	for t := range n.Image().Topics() {
+		plan := n.c.Plan(t).Upkeep.Tier
+		for i := range t.Partitions {
+			id := ident.Partition{Topic: t.ID, Index: int32(i)}
+			r := n.Replica(id)
+			if r == nil || r.Partition == nil {
+				continue
+			}
+			s := TierState{Topic: t.Name, ID: id, Tiered: r.Partition.Tiered(), Discarding: r.Partition.Tombstones(), CopyConfigured: plan.Copy}
+			if !plan.Copy && s.Tiered.Len() == 0 && s.Discarding == 0 {
+				continue
+			}
+			s.Offsets, s.Err = r.Partition.Offsets()
+			if c := n.tier.copies[id]; c != nil && c.err != nil {
+				s.Err = c.err
+			}
+			if plan.Copy {
+				s.PendingCount, s.PendingBytes = r.Partition.Backlog()
+			}
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Dead returns the segments of a partition that wait to be deleted.
+func (n *Node) Dead(id ident.Partition) []manifest.Segment {
+	r := n.Replica(id)
+	if r == nil || r.Partition == nil {
+		return nil
+	}
+	var out []manifest.Segment
+	for _, d := range r.Partition.Dead() {
+		out = append(out, d.Segment)
+	}
+	return out
+}
