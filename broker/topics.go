@@ -60,11 +60,34 @@ func (b *Broker) plan(t *metadata.Topic) node.TopicPlan {
 			},
 		},
 	}
+	p.Upkeep.Tier = tierPlan(c)
 	if c.Deleted() {
 		p.Upkeep.Retention.Bytes = c.RetentionBytes
 		if c.Retention >= 0 {
 			p.Upkeep.Retention.Ms = c.Retention.Milliseconds()
 		}
+	}
+	return p
+}
+
+// tierPlan derives what a topic's configuration says about the cold tier.
+// A copy lag of -1 is what local retention keeps.
+func tierPlan(c *config.Topic) partition.TierPlan {
+	p := partition.TierPlan{
+		Copy: c.RemoteStorageEnable && !c.RemoteCopyDisable, Drop: !c.RemoteStorageEnable && c.RemoteDeleteOnDisable,
+		CopyLagMs: c.RemoteCopyLag.Milliseconds(), CopyLagBytes: c.RemoteCopyLagBytes,
+		Local: storage.RetentionSettings{
+			Ms: storage.Unlimited, Bytes: c.LocalRetentionBytes, SegmentMs: storage.Unlimited, ActiveSinceMs: storage.Unlimited,
+		},
+	}
+	if c.LocalRetention >= 0 {
+		p.Local.Ms = c.LocalRetention.Milliseconds()
+	}
+	if p.CopyLagMs < 0 {
+		p.CopyLagMs = p.Local.Ms
+	}
+	if p.CopyLagBytes < 0 {
+		p.CopyLagBytes = p.Local.Bytes
 	}
 	return p
 }

@@ -91,7 +91,7 @@ func (b *Broker) compare() []error {
 	return errs
 }
 
-const tierAllowed = "s3://bucket/prefix, gs://bucket/prefix, azblob://container/prefix, or file:// and a directory"
+const tierAllowed = "s3://bucket/prefix, or file:// and a directory"
 
 // checkTierURL judges the address of the cold tier. Behind file:// everything is
 // a path, relative ones too, which is not what a URL says about hosts.
@@ -123,9 +123,7 @@ func checkTierURL(v property.Value) error {
 			Allowed: tierAllowed, Remedy: "give them in the environment of the broker",
 		}
 	}
-	switch u.Scheme {
-	case "s3", "gs", "azblob":
-	default:
+	if u.Scheme != "s3" {
 		return refuse(fmt.Sprintf("scheme %.30q is not known", u.Scheme), "")
 	}
 	if u.Host == "" {

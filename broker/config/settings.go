@@ -63,6 +63,13 @@ type Broker struct {
 	RemoteTaskInterval       time.Duration
 	RemoteCopyBytesPerSec    int64
 	RemoteFetchBytesPerSec   int64
+	RemoteCopierThreads      int32
+	RemoteReaderThreads      int32
+	RemoteReaderPendingMax   int32
+	TierDeleteDelay          time.Duration
+	TierCacheBytes           int64
+	TierReadMemoryBytes      int64
+	TierVerify               string
 
 	WALBytesMax      int64
 	WALFileBytes     int64

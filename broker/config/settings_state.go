@@ -76,7 +76,7 @@ var groupSettings = []setting{
 var tierSettings = []setting{
 	{Property: property.Property{
 		Name: "tier.url", Type: property.String, Unset: true, DefaultDoc: "file://`log.dirs`/tier", Scope: property.StaticBroker, Check: checkTierURL,
-		Doc: "The cold tier: `s3://bucket/prefix`, `gs://bucket/prefix`, `azblob://container/prefix`, or `file://` and a directory. Credentials come from the environment, never from here. Varve's own.",
+		Doc: "The cold tier: `s3://bucket/prefix`, or `file://` and a directory. Parameters of S3: `region`, `endpoint` (for MinIO and others), `path_style`, `checksum`, as in `s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=us-east-1`. Credentials come from the environment (AWS_ACCESS_KEY_ID, ...), never from here. Varve's own.",
 	}, field: func(b *Broker) any { return &b.TierURL }},
 	{Property: property.Property{
 		Name: "remote.fetch.max.wait.ms", Type: property.Duration, Default: "500", Bounds: property.Between(1, math.MaxInt32), Scope: property.DynamicBroker,
@@ -88,7 +88,7 @@ var tierSettings = []setting{
 	}, field: func(b *Broker) any { return &b.RemoteListOffsetsTimeout }},
 	{Property: property.Property{
 		Name: "remote.log.manager.task.interval.ms", Type: property.Duration, Default: "30000", Bounds: millis1, Scope: property.StaticBroker,
-		Doc: "How often partitions are looked at for segments to copy to the cold tier or to delete there.",
+		Doc: "How often all partitions are looked at for segments to copy to the cold tier or to delete there. Partitions that are written to are looked at whenever a segment is closed.",
 	}, field: func(b *Broker) any { return &b.RemoteTaskInterval }},
 	{Property: property.Property{
 		Name: "remote.log.manager.copy.max.bytes.per.second", Type: property.Bytes, Default: maxLong, Bounds: property.AtLeast(1), Scope: property.DynamicBroker,
@@ -98,6 +98,34 @@ var tierSettings = []setting{
 		Name: "remote.log.manager.fetch.max.bytes.per.second", Type: property.Bytes, Default: maxLong, Bounds: property.AtLeast(1), Scope: property.DynamicBroker,
 		Doc: "Bytes a second that the broker reads from the cold tier.",
 	}, field: func(b *Broker) any { return &b.RemoteFetchBytesPerSec }},
+	{Property: property.Property{
+		Name: "remote.log.manager.copier.thread.pool.size", Type: property.Int, Default: "2", Bounds: property.Between(1, 64), Scope: property.StaticBroker,
+		Doc: "How many segments are copied to the cold tier at a time.",
+	}, field: func(b *Broker) any { return &b.RemoteCopierThreads }},
+	{Property: property.Property{
+		Name: "remote.log.reader.threads", Type: property.Int, Default: "10", Bounds: property.Between(1, 256), Scope: property.StaticBroker,
+		Doc: "How many reads of the cold tier are served at a time. Reads of the local log do not use them.",
+	}, field: func(b *Broker) any { return &b.RemoteReaderThreads }},
+	{Property: property.Property{
+		Name: "remote.log.reader.max.pending.tasks", Type: property.Int, Default: "1000", Bounds: property.Between(1, 100_000), Scope: property.StaticBroker,
+		Doc: "How many reads of the cold tier may wait; beyond, a fetch returns nothing for the partition and the consumer asks again.",
+	}, field: func(b *Broker) any { return &b.RemoteReaderPendingMax }},
+	{Property: property.Property{
+		Name: "tier.delete.delay.ms", Type: property.Duration, Default: "60000", Bounds: millis, Scope: property.StaticBroker,
+		Doc: "How long an object stays in the cold tier after retention, DeleteRecords or the deletion of its topic took it out of the log, for readers that still use it. Varve's own.",
+	}, field: func(b *Broker) any { return &b.TierDeleteDelay }},
+	{Property: property.Property{
+		Name: "tier.cache.bytes", Type: property.Bytes, Default: "1073741824", Bounds: property.Between(16<<20, 1<<50), Scope: property.StaticBroker,
+		Doc: "Disk space, in `log.dirs`/cache, for parts of the cold tier that were read. Varve's own.",
+	}, field: func(b *Broker) any { return &b.TierCacheBytes }},
+	{Property: property.Property{
+		Name: "tier.read.memory.bytes", Type: property.Bytes, Default: "134217728", Bounds: property.Between(32<<20, 1<<40), Scope: property.StaticBroker,
+		Doc: "Memory for what is being read from the cold tier, read-ahead included. Varve's own.",
+	}, field: func(b *Broker) any { return &b.TierReadMemoryBytes }},
+	{Property: property.Property{
+		Name: "tier.verify", Type: property.Enum, Default: "auto", Values: []string{"auto", "full"}, Scope: property.StaticBroker,
+		Doc: "How a segment is verified in the cold tier before its local copy may go: `auto` trusts a checksum that the store itself keeps and reads the data back where it keeps none, `full` always reads all of it back. Varve's own.",
+	}, field: func(b *Broker) any { return &b.TierVerify }},
 }
 
 var ownSettings = []setting{

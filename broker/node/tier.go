@@ -317,16 +317,3 @@ func (n *Node) TierStates() []TierState {
 	}
 	return out
 }
-
-// Dead returns the segments of a partition that wait to be deleted.
-func (n *Node) Dead(id ident.Partition) []manifest.Segment {
-	r := n.Replica(id)
-	if r == nil || r.Partition == nil {
-		return nil
-	}
-	var out []manifest.Segment
-	for _, d := range r.Partition.Dead() {
-		out = append(out, d.Segment)
-	}
-	return out
-}

@@ -26,6 +26,10 @@
 //	   with what it stores, or neither is.
 //	P9 A partition's emissions stand in the outbox until they are delivered, and
 //	   a target appends each position of an origin at most once.
+//	P10 A local segment leaves the disk only when the manifest names it, and the
+//	   manifest names only what was uploaded and verified, without a gap (S1,
+//	   S4). An object leaves the store only when the manifest does not name it
+//	   (S3).
 //
 // Concurrency: one goroutine owns a Partition and calls every method but those
 // of view.go (Read, offsets, lookups, Watch), which any goroutine may call. Close

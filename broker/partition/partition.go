@@ -28,6 +28,8 @@ var (
 	ErrOffsetOutOfRange = errors.New("partition: offset out of range")
 	// ErrTiered: the offset is in the cold tier, not on this broker's disk.
 	ErrTiered = errors.New("partition: offset is in the cold tier")
+	// ErrTierUnavailable: the cold tier cannot be read now.
+	ErrTierUnavailable = errors.New("partition: the cold tier cannot be read")
 	// ErrStaleChain: the batch passed an older chain than one already applied.
 	ErrStaleChain = errors.New("partition: chain generation is older than the log's")
 )
