@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/varvelog/varve/broker/config"
+	"github.com/varvelog/varve/broker/coordinator"
 	"github.com/varvelog/varve/broker/kafka"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/node"
@@ -76,7 +78,13 @@ func (b backend) Command(c metadata.Command, done func(metadata.Result)) {
 
 func (b backend) ProducerID(done func(int64, error)) { b.ids.take(b, done) }
 
+func (b backend) Groups() *coordinator.Coordinator { return b.groups }
+
 func (b backend) Run(f func()) { b.workers.run(f) }
+
+func (b backend) RunCold(f func(context.Context)) bool { return b.tier.run(f) }
+
+func (b backend) Cold() kafka.ColdLog { return b.tier }
 
 func (b backend) After(d time.Duration, f func()) (stop func()) { return b.alarms.after(d, f) }
 

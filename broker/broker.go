@@ -15,21 +15,31 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/broker/config"
+	"github.com/varvelog/varve/broker/coordinator"
 	"github.com/varvelog/varve/broker/kafka"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/wire"
 	"github.com/varvelog/varve/internal/vfs"
 	"github.com/varvelog/varve/plugins/registry"
+	"github.com/varvelog/varve/tiering/objstore"
 	"github.com/varvelog/varve/wasm"
 )
 
 // Components are the edges of a broker.
 type Components struct {
-	FS     vfs.FS
+	FS vfs.FS
+	// Root is the path of FS in the operating system, for what cannot go through
+	// it: the index of the cold tier's cache. Empty: there is none.
+	Root   string
 	Listen func(network, address string) (net.Listener, error)
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Version is that of the program, for metrics. Empty: the module's.
+	Version string
+	// OpenStore opens the object store that tier.url names; nil opens what
+	// package objstore knows.
+	OpenStore func(rawURL string) (objstore.Store, error)
 }
 
 // Broker is an open broker. Make one with Open, then call Run.
@@ -47,6 +57,9 @@ type Broker struct {
 	server   *wire.Server
 	topics   topicCache
 	ids      producerIDs
+	groups   *coordinator.Coordinator
+	tier     *tierHost
+	meters   *meters
 
 	listeners  []net.Listener // in the order of Settings.Listeners
 	http       *httpServer
@@ -81,7 +94,13 @@ func Open(c Components, s *config.Broker) (*Broker, error) {
 
 func (b *Broker) open() error {
 	began := b.c.Now()
+	if err := b.openMetrics(); err != nil {
+		return err
+	}
 	if err := b.openPlugins(); err != nil {
+		return err
+	}
+	if err := b.openTier(); err != nil {
 		return err
 	}
 	n, rec, err := node.Open(b.nodeConfig(), began)
@@ -135,6 +154,7 @@ func (b *Broker) nodeConfig() node.Config {
 	c.Plan = b.plan
 	c.LoadChain, c.RunChain, c.Letters = b.chains.load, b.chains.run, letters{}
 	c.Entropy = c.Engine.WAL.Entropy
+	c.Tier = b.tier.config()
 	c.Report = b.report
 	return c
 }
@@ -154,8 +174,12 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.workers = newWorkers(max(4, 2*runtime.GOMAXPROCS(0)))
 	b.alarms = newAlarms()
 	b.owner = newOwner(b.node, b.nodeConfig().Engine.TasksMax, b.c.Now)
+	b.owner.measure(&b.meters.disk)
 	b.chains.start()
+	b.tier.start()
+	b.groups = coordinator.New(groupHost{b}, coordinator.SettingsOf(b.s), b.c.Log)
 	b.handlers = kafka.New(backend{b}, b.c.Log)
+	b.handlers.Observe(b.meters)
 	b.server = wire.NewServer(b.wireSettings(), b.handlers, b.c.Log)
 
 	stop, failed := make(chan struct{}), make(chan error, 1)
@@ -178,11 +202,13 @@ func (b *Broker) Run(ctx context.Context) error {
 		failed <- err
 	}
 	end()
+	b.groups.Close()
 	b.background.Wait()
 	close(stop)
 	err = errors.Join(err, onlyNew(err, <-failed))
 	b.workers.close()
 	b.chains.close()
+	err = errors.Join(err, b.tier.close())
 	b.alarms.close()
 	if err == nil {
 		err = b.owner.settle(b.c.Now().Add(drainMax))
@@ -216,6 +242,7 @@ func (b *Broker) drain(orderly bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	b.handlers.Drain()
+	b.groups.Drain()
 	if err := b.server.Shutdown(ctx); err != nil && orderly {
 		b.c.Log.Warn("connections were cut before their requests were answered", "error", err)
 	}

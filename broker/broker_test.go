@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
+	"github.com/varvelog/varve/tiering/objstore"
 )
 
 // settings are a broker's on free loopback ports.
@@ -38,9 +38,25 @@ type running struct {
 	done chan error
 }
 
-func run(t *testing.T, fs vfs.FS) *running {
+func run(t *testing.T, fs vfs.FS, set ...string) *running {
 	t.Helper()
-	b, err := Open(Components{FS: fs, Listen: net.Listen, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, settings(t))
+	return runWith(t, Components{FS: fs}, settings(t, set...))
+}
+
+// runWith runs a broker with given components; those that are not set are the
+// usual ones, and the cold tier is in memory.
+func runWith(t *testing.T, c Components, s *config.Broker) *running {
+	t.Helper()
+	c.Listen, c.Now = net.Listen, time.Now
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.OpenStore == nil {
+		c.OpenStore = func(string) (objstore.Store, error) {
+			return objstore.Open(context.Background(), "mem://", objstore.Options{})
+		}
+	}
+	b, err := Open(c, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +69,15 @@ func run(t *testing.T, fs vfs.FS) *running {
 		t.Fatalf("ended before it was ready: %v", err)
 	}
 	return r
+}
+
+// end stops the broker in order.
+func (r *running) end(t *testing.T) {
+	t.Helper()
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Error(err)
+	}
 }
 
 func (r *running) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {

@@ -91,7 +91,9 @@ func (h *chainHost) load(t *metadata.Topic, done func(partition.Chain, error)) {
 
 // run is node.Config.RunChain: batches wait for a worker in order of arrival.
 func (h *chainHost) run(work, done func()) {
+	came := h.b.c.Now()
 	h.runners.run(func() {
+		h.b.meters.chains.queue.Record(int64(h.b.c.Now().Sub(came)))
 		work()
 		h.b.owner.post(func(*node.Node) { done() })
 	})
@@ -126,7 +128,7 @@ func (h *chainHost) build(ctx context.Context, t *metadata.Topic) (*topicChain, 
 		stages, keys = append(stages, stage), append(keys, key)
 	}
 	c := h.b.topics.get(t, h.b.s)
-	return newTopicChain(t, stages, c, h.b.s), keys, nil
+	return newTopicChain(t, stages, c, h.b.s, h.b.meters.chain(t.Name, stages)), keys, nil
 }
 
 // adopt notes what a topic's chain uses now, and closes what no chain uses.
@@ -155,19 +157,20 @@ type topicChain struct {
 	chain  *pipeline.Chain
 	stages []pipeline.Stage
 	topic  *config.Topic
+	meters *topicChainMeters
 
 	mu       sync.Mutex
 	breakers map[int32][]plugins.Breaker // by partition
 }
 
-func newTopicChain(t *metadata.Topic, stages []pipeline.Stage, c *config.Topic, b *config.Broker) *topicChain {
+func newTopicChain(t *metadata.Topic, stages []pipeline.Stage, c *config.Topic, b *config.Broker, m *topicChainMeters) *topicChain {
 	limits := record.Limits{
 		MaxBatchBytes: int(max(c.MaxMessageBytes, 1)), MaxDecompressedBytes: int(b.DecompressedMaxBytes), RequireKey: c.Compacted(),
 		CheckTimestamps:    c.TimestampType != "LogAppendTime",
 		TimestampBeforeMax: c.TimestampBeforeMax.Milliseconds(), TimestampAfterMax: c.TimestampAfterMax.Milliseconds(),
 	}
 	return &topicChain{
-		chain: pipeline.New(t.Name, stages, pipeline.Options{Limits: limits}), stages: stages, topic: c,
+		chain: pipeline.New(t.Name, stages, pipeline.Options{Limits: limits}), stages: stages, topic: c, meters: m,
 		breakers: map[int32][]plugins.Breaker{},
 	}
 }
@@ -175,10 +178,12 @@ func newTopicChain(t *metadata.Topic, stages []pipeline.Stage, c *config.Topic, 
 // Run implements partition.Chain.
 func (c *topicChain) Run(in partition.ChainInput) partition.ChainOutput {
 	codec, level := c.codec(in.Header.Codec())
+	began := c.meters.now()
 	out, err := c.chain.Run(pipeline.Input{
 		Batch: in.Batch, Header: in.Header, Partition: in.Partition.Index, AppendTime: in.Time, Seed: in.Seed,
 		Generation: in.Generation, Codec: codec, Level: level, Open: c.open(in.Partition.Index),
 	})
+	c.meters.ran(&out, err, c.meters.now().Sub(began))
 	if err != nil {
 		return partition.ChainOutput{Err: errors.Join(partition.ErrChainFailed, err)}
 	}

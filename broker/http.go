@@ -23,10 +23,13 @@ func newHTTP(b *Broker) (*httpServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s for HTTP: %w; set http.listen to another port", b.s.HTTPListen, err)
 	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", b.meters.handler)
+	mux.Handle("/", admin.Handler(pluginAdmin{b}))
 	return &httpServer{
 		listener: l,
 		server: &http.Server{
-			Handler: admin.Handler(pluginAdmin{b}), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
+			Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 			WriteTimeout: 5 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		},
 		log: func(err error) { b.c.Log.Error("HTTP listener ended", "error", err) },

@@ -6,6 +6,7 @@ import (
 
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/metric"
 )
 
 // tickEvery is the engine's tick.
@@ -17,6 +18,7 @@ type owner struct {
 	n     *node.Node
 	pools *pools
 	now   func() time.Time
+	turns *metric.Histogram // nil: they are not measured
 
 	mu     sync.Mutex
 	events []func(*node.Node)
@@ -34,6 +36,12 @@ func newOwner(n *node.Node, tasksMax int, now func() time.Time) *owner {
 		o.nudge()
 	})
 	return o
+}
+
+// measure has tasks and turns measured. It is called before anything runs.
+func (o *owner) measure(d *diskMeters) {
+	o.turns = d.turn
+	o.pools.performed = d.performed
 }
 
 // post gives the owner something to do. It does not block.
@@ -77,7 +85,9 @@ func (o *owner) run(stop <-chan struct{}) error {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
 	for {
+		began := o.now()
 		o.turn()
+		o.turns.Record(int64(o.now().Sub(began)))
 		if err := o.n.Err(); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"sync"
+	"time"
 
 	"github.com/varvelog/varve/broker/replog"
 )
@@ -13,8 +14,9 @@ type taskPool struct {
 
 // pools performs tasks by class and gives each back through done.
 type pools struct {
-	byClass map[replog.Class]*taskPool
-	wg      sync.WaitGroup
+	byClass   map[replog.Class]*taskPool
+	wg        sync.WaitGroup
+	performed func(replog.Task, time.Duration) // told of every task; nil: nobody
 }
 
 // newPools starts the goroutines. The bound of each queue is above what the
@@ -30,7 +32,11 @@ func newPools(tasksMax int, done func(replog.Task)) *pools {
 		for range workers {
 			p.wg.Go(func() {
 				for task := range t.tasks {
+					began := time.Now()
 					_ = task.Do() // the task keeps its error for the engine
+					if p.performed != nil {
+						p.performed(task, time.Since(began))
+					}
 					done(task)
 				}
 			})
@@ -78,6 +84,13 @@ func (w *workers) run(f func()) {
 	w.queue = append(w.queue, f)
 	w.mu.Unlock()
 	w.cond.Signal()
+}
+
+// waiting returns how much work nobody has begun.
+func (w *workers) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
 }
 
 func (w *workers) work() {

@@ -174,11 +174,12 @@ func (p *Pool) Call(hook abi.Hook, c abi.Context, frame []byte, fuel int64, dst 
 	if err != nil {
 		return Result{}, fmt.Errorf("call plugin %s: %w", p.m.manifest.Name, err)
 	}
+	got := time.Now()
 	r := in.run(p, hook, &c, frame, fuel, dst[:0])
 	if err := p.release(in, len(frame)); err != nil {
 		return Result{}, fmt.Errorf("call plugin %s: %w", p.m.manifest.Name, err)
 	}
-	r.Elapsed = time.Since(began)
+	r.Waited, r.Elapsed = got.Sub(began), time.Since(got)
 	return r, nil
 }
 

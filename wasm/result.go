@@ -23,8 +23,9 @@ type Result struct {
 	FuelUsed int64
 	// LogDropped counts lines that the plugin logged beyond the limit.
 	LogDropped int
-	// Elapsed is the wall time of the call, for metrics only.
-	Elapsed time.Duration
+	// Waited is how long the call waited for an instance, Elapsed how long it ran
+	// in it. They are for metrics only.
+	Waited, Elapsed time.Duration
 	// Trap is nil if the hook returned.
 	Trap *Trap
 }

@@ -131,7 +131,7 @@ func TestZoo(t *testing.T) {
 					t.Fatal(err)
 				}
 				b.check(t, got)
-				got.Elapsed = 0
+				got.Waited, got.Elapsed = 0, 0
 				if i == 0 {
 					first = got
 				} else if got.FuelUsed != first.FuelUsed {

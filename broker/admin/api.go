@@ -22,6 +22,11 @@ type Broker interface {
 	DeleteStage(ctx context.Context, name string) error
 	Chain(topic string) (Chain, error)
 	SetChain(ctx context.Context, topic string, stages []string) (Chain, error)
+	// TierStatus describes the partitions that are tiered, or were; topic ""
+	// means those of all topics.
+	TierStatus(ctx context.Context, topic string) (TierStatus, error)
+	// Orphans lists objects in the cold tier that no manifest names.
+	Orphans(ctx context.Context) ([]Orphan, error)
 }
 
 // What a request can meet; each is one HTTP status.
@@ -81,6 +86,13 @@ func Handler(b Broker) http.Handler {
 	mux.HandleFunc("DELETE /v1/stages/{name}", h.answer(h.deleteStage))
 	mux.HandleFunc("GET /v1/topics/{topic}/chain", h.answer(func(r *http.Request) (any, error) { return b.Chain(r.PathValue("topic")) }))
 	mux.HandleFunc("PUT /v1/topics/{topic}/chain", h.answer(h.setChain))
+	mux.HandleFunc("GET /v1/tier", h.answer(func(r *http.Request) (any, error) {
+		return b.TierStatus(r.Context(), r.URL.Query().Get("topic"))
+	}))
+	mux.HandleFunc("GET /v1/tier/orphans", h.answer(func(r *http.Request) (any, error) {
+		o, err := b.Orphans(r.Context())
+		return map[string]any{"orphans": list(o)}, err
+	}))
 	mux.HandleFunc("/", h.answer(func(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("%w: %s %s; docs/http.md lists the paths", ErrNotFound, r.Method, r.URL.Path)
 	}))

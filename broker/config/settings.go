@@ -77,6 +77,7 @@ type Broker struct {
 	DiskReserveBytes int64
 	LogFormat        string // "text" or "json"
 	LogLevel         string // "debug", "info", "warn" or "error"
+	MetricsSeriesMax int32
 
 	// Texts that finish turns into the fields above.
 	listeners, advertised, protocolMap string

@@ -153,4 +153,8 @@ var ownSettings = []setting{
 		Name: "log.level", Type: property.Enum, Default: "info", Values: []string{"debug", "info", "warn", "error"}, Scope: property.DynamicBroker,
 		Doc: "Least severe of the broker's own messages that are written. Varve's own.",
 	}, field: func(b *Broker) any { return &b.LogLevel }},
+	{Property: property.Property{
+		Name: "metrics.series.max", Type: property.Int, Default: "1000", Bounds: property.Between(1, 100_000), Scope: property.StaticBroker,
+		Doc: "How many topics have metrics of their own, and as many pairs of topic and stage and of group and topic; the rest is summed as `other`. A topic has about ten series. Varve's own.",
+	}, field: func(b *Broker) any { return &b.MetricsSeriesMax }},
 }

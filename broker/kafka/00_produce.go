@@ -113,6 +113,7 @@ func (p *produceCall) landed(*partition.Append) {
 	if p.left.Add(-1) != 0 {
 		return
 	}
+	p.observe()
 	if p.acks != acksNone {
 		p.c.Reply(p.encode())
 		return

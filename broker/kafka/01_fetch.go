@@ -13,12 +13,16 @@ package kafka
 //     filler (D5a in the design), so that readers come to the end of the log. A
 //     filler never ends a wait, but goes with every answer: else a reader of a
 //     busy partition would never come to the end of a quiet one beside it.
+//   - What is not on the local disk any more is read from the cold tier by workers
+//     of its own. The fetch then waits for that, at most
+//     remote.fetch.max.wait.ms, and answers with what has come.
 //   - There are no transactions yet: read_committed ends at the high watermark,
 //     and its list of aborted transactions is empty.
 //   - Every reader is taken for a consumer: brokers do not replicate by Fetch,
 //     and the rack is not looked at.
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,6 +57,8 @@ type fetchPart struct {
 
 	seen    ident.Offset // what was counted ends here
 	counted int          // bytes from from to seen
+
+	cold *coldRead // nil: it is not read from the cold tier
 }
 
 // fetchPartitionsMax bounds the partitions of one request: a fetch that waits
@@ -126,7 +132,8 @@ type fetched struct {
 // read looks at all partitions and reads what they have. It may wait for the
 // disk.
 func (f *fetchCall) read() fetched {
-	budget := fetchBudget{left: f.lim.maxBytes}
+	cold := f.coldBytes()
+	budget := fetchBudget{left: max(f.lim.maxBytes-cold, 0), taken: cold > 0}
 	out := fetched{topics: make([]fetchedTopic, 0, len(f.topics))}
 	results := make([]fetchedPartition, 0, len(f.parts))
 	at := 0
@@ -196,10 +203,13 @@ func (f *fetchCall) readPart(part *fetchPart, budget *fetchBudget) (fetchedParti
 		return r, nil
 	}
 	maxBytes, minOne := budget.next(part.maxBytes)
-	if maxBytes == 0 && !minOne {
+	if part.cold == nil && maxBytes == 0 && !minOne {
 		return r, nil
 	}
 	chunk, err := part.p.Read(part.from, until, maxBytes, minOne)
+	if errors.Is(err, partition.ErrTiered) {
+		return f.readCold(part, r, o, until, maxBytes, minOne)
+	}
 	if err != nil {
 		return r, part.readError(err)
 	}
@@ -209,6 +219,22 @@ func (f *fetchCall) readPart(part *fetchPart, budget *fetchBudget) (fetchedParti
 		r.hole = hole{from: part.from, until: until, epoch: o.LeaderEpoch}
 	}
 	budget.spend(r.bytes)
+	return r, nil
+}
+
+// readCold answers with what was read from the cold tier, once it is there.
+func (f *fetchCall) readCold(part *fetchPart, r fetchedPartition, o partition.Offsets, until ident.Offset, maxBytes int, minOne bool) (fetchedPartition, error) {
+	chunk, done, err := f.wantCold(part, until, maxBytes, minOne)
+	if err != nil {
+		return r, part.coldError(err)
+	}
+	if !done {
+		return r, nil
+	}
+	r.records, r.bytes = chunk.Buffers, chunk.Bytes
+	if needsFiller(part.from, chunk.NextOffset, until, chunk.Batches) && f.h.b.Topic(part.topic).FetchFillerEnable {
+		r.hole = hole{from: part.from, until: until, epoch: o.LeaderEpoch}
+	}
 	return r, nil
 }
 

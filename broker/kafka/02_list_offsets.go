@@ -7,13 +7,18 @@ package kafka
 // tiered one -5 (KIP-1005), 10 a timeout for the tier (KIP-1075), 11 the
 // earliest that is not yet tiered, -6 (KIP-1023).
 //
-//   - Nothing is tiered yet: -4 is -2, -5 finds nothing, -6 is the log start of
-//     topics that have remote storage and finds nothing for others.
+//   - Lookups by timestamp, and of the maximum timestamp, look in the cold tier too,
+//     on its own workers, for at most the timeout of the request or
+//     remote.list.offsets.request.timeout.ms.
+//   - For topics without remote storage -4 is -2, and -5 and -6 find nothing.
 //   - There are no transactions yet: the last stable offset is the high
 //     watermark.
-//   - The timeout is not used, since only the local disk is asked.
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -39,15 +44,59 @@ func listOffsets(h *Handlers, c *Call, q *kmsg.ListOffsetsRequest) {
 	for i := range q.Topics {
 		for j := range q.Topics[i].Partitions {
 			if ts := q.Topics[i].Partitions[j].Timestamp; ts >= 0 || ts == askMaxTimestamp {
-				h.b.Run(func() { h.listOffsets(c, q) })
+				h.lookUp(c, q)
 				return
 			}
 		}
 	}
-	h.listOffsets(c, q) // nothing asks the disk
+	h.listOffsets(context.Background(), c, q) // nothing asks the disk
 }
 
-func (h *Handlers) listOffsets(c *Call, q *kmsg.ListOffsetsRequest) {
+// lookUp answers on the pool of the disk, or on that of the cold tier.
+func (h *Handlers) lookUp(c *Call, q *kmsg.ListOffsetsRequest) {
+	if !h.asksTier(q) {
+		h.b.Run(func() { h.listOffsets(context.Background(), c, q) })
+		return
+	}
+	wait := h.b.Config().RemoteListOffsetsTimeout
+	if c.Version >= 10 && q.TimeoutMillis > 0 {
+		wait = min(wait, time.Duration(q.TimeoutMillis)*time.Millisecond)
+	}
+	if !h.b.RunCold(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		h.listOffsets(ctx, c, q)
+	}) {
+		gone, cancel := context.WithCancel(context.Background())
+		cancel() // too many wait: what needs the tier is answered retriably
+		h.b.Run(func() { h.listOffsets(gone, c, q) })
+	}
+}
+
+// asksTier reports whether a lookup has to look in the cold tier.
+func (h *Handlers) asksTier(q *kmsg.ListOffsetsRequest) bool {
+	img := h.b.Image()
+	for i := range q.Topics {
+		t, err := topicBy(img, false, q.Topics[i].Topic, ident.TopicID{})
+		if err != nil {
+			continue
+		}
+		for _, asked := range q.Topics[i].Partitions {
+			if p, err := h.partitionOf(t, asked.Partition); err == nil && reachesTier(p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// reachesTier reports whether a part of the log is in the cold tier only.
+func reachesTier(p *partition.Partition) bool {
+	o, err := p.Offsets()
+	return err == nil && o.LogStart < o.LocalStart && p.Tiered().Len() > 0
+}
+
+func (h *Handlers) listOffsets(ctx context.Context, c *Call, q *kmsg.ListOffsetsRequest) {
 	img := h.b.Image()
 	r := kmsg.NewPtrListOffsetsResponse()
 	r.Topics = make([]kmsg.ListOffsetsResponseTopic, 0, len(q.Topics))
@@ -60,7 +109,7 @@ func (h *Handlers) listOffsets(c *Call, q *kmsg.ListOffsetsRequest) {
 		for _, p := range asked.Partitions {
 			found, failed := notFound, err
 			if failed == nil {
-				found, failed = h.listOffset(c.Version, q.IsolationLevel, t, &p)
+				found, failed = h.listOffset(ctx, c.Version, q.IsolationLevel, t, &p)
 			}
 			out := kmsg.NewListOffsetsResponseTopicPartition()
 			out.Partition, out.ErrorCode = p.Partition, h.readCode(failed)
@@ -81,8 +130,9 @@ type place struct {
 
 var notFound = place{-1, -1, -1}
 
-// listOffset answers for one partition. It may wait for the disk.
-func (h *Handlers) listOffset(version int16, isolation int8, t *metadata.Topic, q *kmsg.ListOffsetsRequestTopicPartition) (place, error) {
+// listOffset answers for one partition. It may wait for the disk, and for the
+// cold tier.
+func (h *Handlers) listOffset(ctx context.Context, version int16, isolation int8, t *metadata.Topic, q *kmsg.ListOffsetsRequestTopicPartition) (place, error) {
 	p, err := h.partitionOf(t, q.Partition)
 	if err != nil {
 		return notFound, err
@@ -113,26 +163,72 @@ func (h *Handlers) listOffset(version int16, isolation int8, t *metadata.Topic, 
 	case askEarliestLocal:
 		return place{o.LocalStart, -1, p.EpochAt(o.LocalStart)}, nil
 	case askLatestTiered:
-		return notFound, nil
+		end, ok := p.Tiered().End()
+		if !ok {
+			return notFound, nil
+		}
+		return place{end - 1, -1, p.EpochAt(end - 1)}, nil
 	case askPendingUpload:
 		if !h.b.Topic(t).RemoteStorageEnable {
 			return notFound, nil
 		}
-		return place{o.LogStart, -1, p.EpochAt(o.LogStart)}, nil
+		next := o.LogStart
+		if end, ok := p.Tiered().End(); ok {
+			next = max(next, end)
+		}
+		return place{next, -1, p.EpochAt(next)}, nil
 	}
-	return searchOffset(p, q.Timestamp, until)
+	return h.searchOffset(ctx, p, q.Timestamp, until)
 }
 
-// searchOffset looks for a record by its timestamp, below until.
-func searchOffset(p *partition.Partition, ts int64, until ident.Offset) (found place, err error) {
-	ok := false
-	if ts == askMaxTimestamp {
-		found.offset, found.timestamp, found.epoch, ok, err = p.MaxTimestamp()
-	} else {
-		found.offset, found.timestamp, found.epoch, ok, err = p.OffsetForTimestamp(ts)
-	}
-	if err != nil || !ok || found.offset >= until {
+// searchOffset looks for a record by its timestamp, below until: first in the
+// cold tier, whose records are the older ones.
+func (h *Handlers) searchOffset(ctx context.Context, p *partition.Partition, ts int64, until ident.Offset) (found place, err error) {
+	cold, ok, err := h.searchTier(ctx, p, ts)
+	if err != nil {
 		return notFound, err
 	}
-	return found, nil
+	if ok && ts >= 0 {
+		return below(cold, until), nil
+	}
+	local := false
+	if ts == askMaxTimestamp {
+		found.offset, found.timestamp, found.epoch, local, err = p.MaxTimestamp()
+	} else {
+		found.offset, found.timestamp, found.epoch, local, err = p.OffsetForTimestamp(ts)
+	}
+	switch {
+	case err != nil:
+		return notFound, err
+	case ok && (!local || cold.timestamp >= found.timestamp):
+		return below(cold, until), nil
+	case !local:
+		return notFound, nil
+	}
+	return below(found, until), nil
+}
+
+// below returns what was found, unless readers may not see it.
+func below(found place, until ident.Offset) place {
+	if found.offset >= until {
+		return notFound
+	}
+	return found
+}
+
+// searchTier looks in the part of the log that is in the cold tier only.
+func (h *Handlers) searchTier(ctx context.Context, p *partition.Partition, ts int64) (found place, ok bool, err error) {
+	if !reachesTier(p) {
+		return notFound, false, nil
+	}
+	if ts == askMaxTimestamp {
+		found.offset, found.timestamp, ok, err = h.b.Cold().MaxTimestamp(ctx, p)
+	} else {
+		found.offset, found.timestamp, ok, err = h.b.Cold().OffsetForTimestamp(ctx, p, ts)
+	}
+	if err != nil {
+		return notFound, false, fmt.Errorf("%w: %w", partition.ErrTierUnavailable, err)
+	}
+	found.epoch = p.EpochAt(found.offset)
+	return found, ok, nil
 }

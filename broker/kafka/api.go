@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -136,5 +137,5 @@ const (
 
 // apis is the table: every key and version that is served (K1).
 func apis() []api {
-	return append(dataAPIs(), adminAPIs()...)
+	return slices.Concat(dataAPIs(), adminAPIs(), groupAPIs())
 }

@@ -1,9 +1,11 @@
 package kafka
 
 import (
+	"context"
 	"time"
 
 	"github.com/varvelog/varve/broker/config"
+	"github.com/varvelog/varve/broker/coordinator"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/partition"
@@ -40,9 +42,16 @@ type Backend interface {
 	Command(metadata.Command, func(metadata.Result))
 	// ProducerID takes the next producer id.
 	ProducerID(done func(id int64, err error))
+	// Groups returns the coordinator of consumer groups.
+	Groups() *coordinator.Coordinator
 
 	// Run performs work that may wait for the disk, on a bounded pool.
 	Run(func())
+	// RunCold performs work that waits for the cold tier, on a bounded pool of
+	// its own. It reports false, and does nothing, if too much waits already.
+	RunCold(func(context.Context)) bool
+	// Cold reads the cold tier.
+	Cold() ColdLog
 	// After calls f once, about when d has passed, on any goroutine, unless
 	// stop is called before. It costs no timer and no goroutine of its own.
 	After(d time.Duration, f func()) (stop func())

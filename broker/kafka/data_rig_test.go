@@ -51,6 +51,9 @@ type dataRig struct {
 	// starting lets the broker not serve yet.
 	starting atomic.Bool
 	log      *rigLog
+	groups   *rigGroups
+	cold     ColdLog
+	coldFull bool // no cold read is taken
 
 	mu     sync.Mutex // owns the node
 	n      *node.Node
@@ -102,6 +105,7 @@ func newDataRig(t testing.TB, set ...string) *dataRig {
 	}
 	r.addr = l.Addr().String()
 	log := slog.New(slog.NewTextHandler(r.log, nil))
+	r.groups = newRigGroups(r, log)
 	r.server = wire.NewServer(wire.Settings{Known: Known}, New(r, log), log)
 	served := make(chan error, 1)
 	go func() { served <- r.server.Serve("PLAINTEXT", l) }()
@@ -110,6 +114,7 @@ func newDataRig(t testing.TB, set ...string) *dataRig {
 		cancel()
 		_ = r.server.Shutdown(ctx)
 		<-served
+		r.groups.c.Close()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.n.Close()
@@ -193,6 +198,15 @@ func (r *dataRig) Command(c metadata.Command, done func(metadata.Result)) {
 	defer r.mu.Unlock()
 	r.n.Command(c, done)
 	r.drive()
+}
+
+func (r *dataRig) Cold() ColdLog { return r.cold }
+
+func (r *dataRig) RunCold(f func(context.Context)) bool {
+	if !r.coldFull {
+		go f(context.Background())
+	}
+	return !r.coldFull
 }
 
 func (r *dataRig) ProducerID(done func(int64, error)) {

@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/varvelog/varve/broker/coordinator"
+	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/partition"
@@ -24,9 +26,35 @@ type errorRow struct {
 // errorTable is the only translation of domain errors (K2). The first row that
 // the error is counts, so what wraps stands above what is wrapped.
 var errorTable = []errorRow{
+	// Groups. What keeps a coordinator from its partition stands above what the
+	// partition says.
+	{coordinator.ErrUnavailable, kerr.CoordinatorNotAvailable},
+	{coordinator.ErrNotCoordinator, kerr.NotCoordinator},
+	{coordinator.ErrLoading, kerr.CoordinatorLoadInProgress},
+	{coordinator.ErrTooLarge, kerr.MessageTooLarge},
+	{group.ErrInvalidGroup, kerr.InvalidGroupID},
+	{group.ErrInvalidRequest, kerr.InvalidRequest},
+	{group.ErrSessionTimeout, kerr.InvalidSessionTimeout},
+	{group.ErrUnknownMember, kerr.UnknownMemberID},
+	{group.ErrMemberIDRequired, kerr.MemberIDRequired},
+	{group.ErrFencedInstance, kerr.FencedInstanceID},
+	{group.ErrIllegalGeneration, kerr.IllegalGeneration},
+	{group.ErrRebalanceInProgress, kerr.RebalanceInProgress},
+	{group.ErrInconsistentProtocol, kerr.InconsistentGroupProtocol},
+	{group.ErrGroupMaxSize, kerr.GroupMaxSizeReached},
+	{group.ErrGroupTooLarge, kerr.MessageTooLarge},
+	{group.ErrGroupNotFound, kerr.GroupIDNotFound},
+	{group.ErrNonEmptyGroup, kerr.NonEmptyGroup},
+	{group.ErrSubscribed, kerr.GroupSubscribedToTopic},
+	{group.ErrMetadataTooLarge, kerr.OffsetMetadataTooLarge},
+	{group.ErrOverloaded, kerr.CoordinatorNotAvailable},
+	{group.ErrLoading, kerr.CoordinatorLoadInProgress},
+
 	// Partitions. What is refused before a proposal for want of room or of a
 	// newer image is retriable for every client (D12).
 	{partition.ErrDamaged, kerr.KafkaStorageError},
+	{partition.ErrTierUnavailable, kerr.KafkaStorageError},
+	{partition.ErrTiered, kerr.KafkaStorageError},
 	{partition.ErrNotLeader, kerr.NotLeaderForPartition},
 	{partition.ErrQueueFull, kerr.NotEnoughReplicas},
 	{partition.ErrNoSpace, kerr.NotEnoughReplicas},
@@ -111,7 +139,7 @@ func (h *Handlers) kafkaError(err error) *kerr.Error {
 	if k := lookupError(err); k != nil {
 		return k
 	}
-	h.log.Error("error without a Kafka code", "err", err)
+	h.log.Error("error without a Kafka code", "error", err)
 	return kerr.UnknownServerError
 }
 
@@ -129,7 +157,7 @@ func (h *Handlers) readCode(err error) int16 {
 	if err == nil || lookupError(err) != nil {
 		return h.code(err)
 	}
-	h.log.Error("read failed", "err", err)
+	h.log.Error("read failed", "error", err)
 	return kerr.KafkaStorageError.Code
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/varvelog/varve/broker/coordinator"
+	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/partition"
@@ -29,11 +31,25 @@ var domainErrors = map[string]error{
 	"partition.ErrNotLeader": partition.ErrNotLeader, "partition.ErrDamaged": partition.ErrDamaged,
 	"partition.ErrQueueFull": partition.ErrQueueFull, "partition.ErrNoSpace": partition.ErrNoSpace,
 	"partition.ErrOffsetOutOfRange": partition.ErrOffsetOutOfRange, "partition.ErrStaleChain": partition.ErrStaleChain,
+	"partition.ErrTiered": partition.ErrTiered, "partition.ErrTierUnavailable": partition.ErrTierUnavailable,
 	"partition.ErrChainLoading": partition.ErrChainLoading, "partition.ErrOutboxFull": partition.ErrOutboxFull,
 	"partition.ErrChainFailed": partition.ErrChainFailed,
 	"partition.ErrFenced":      partition.ErrFenced, "partition.ErrOutOfOrder": partition.ErrOutOfOrder,
 
 	"node.ErrNotReady": node.ErrNotReady,
+
+	"coordinator.ErrUnavailable": coordinator.ErrUnavailable, "coordinator.ErrNotCoordinator": coordinator.ErrNotCoordinator,
+	"coordinator.ErrLoading": coordinator.ErrLoading, "coordinator.ErrTooLarge": coordinator.ErrTooLarge,
+
+	"group.ErrInvalidGroup": group.ErrInvalidGroup, "group.ErrInvalidRequest": group.ErrInvalidRequest,
+	"group.ErrSessionTimeout": group.ErrSessionTimeout, "group.ErrUnknownMember": group.ErrUnknownMember,
+	"group.ErrMemberIDRequired": group.ErrMemberIDRequired, "group.ErrFencedInstance": group.ErrFencedInstance,
+	"group.ErrIllegalGeneration": group.ErrIllegalGeneration, "group.ErrRebalanceInProgress": group.ErrRebalanceInProgress,
+	"group.ErrInconsistentProtocol": group.ErrInconsistentProtocol, "group.ErrGroupMaxSize": group.ErrGroupMaxSize,
+	"group.ErrGroupTooLarge": group.ErrGroupTooLarge, "group.ErrGroupNotFound": group.ErrGroupNotFound,
+	"group.ErrNonEmptyGroup": group.ErrNonEmptyGroup, "group.ErrSubscribed": group.ErrSubscribed,
+	"group.ErrMetadataTooLarge": group.ErrMetadataTooLarge, "group.ErrOverloaded": group.ErrOverloaded,
+	"group.ErrLoading": group.ErrLoading,
 
 	"record.ErrCorrupt": record.ErrCorrupt, "record.ErrTruncated": record.ErrTruncated, "record.ErrMagic": record.ErrMagic,
 	"record.ErrInvalidRecord": record.ErrInvalidRecord, "record.ErrInvalidTimestamp": record.ErrInvalidTimestamp,
@@ -53,6 +69,7 @@ var domainErrors = map[string]error{
 var neverReachesClients = map[string]string{
 	"record.ErrOrder":           "only of batches that the broker builds from validated ones",
 	"record.ErrEmpty":           "only of batches that the broker builds from validated ones",
+	"group.ErrCorrupt":          "a partition that cannot be loaded is ErrUnavailable of the coordinator",
 	"metadata.ErrTopicIDInUse":  "topic ids are drawn at random: a mistake of ours if it happens",
 	"metadata.ErrInvalidCount":  "the broker chooses the size of its blocks of producer ids",
 	"metadata.ErrInvalidBroker": "brokers register themselves",
@@ -108,7 +125,7 @@ func exportedErrors(t *testing.T, dir string) []string {
 
 func TestEveryErrorHasARow(t *testing.T) {
 	found := map[string]bool{}
-	for _, dir := range []string{"../partition", "../metadata", "../node", "../../internal/record"} {
+	for _, dir := range []string{"../partition", "../metadata", "../node", "../group", "../coordinator", "../../internal/record"} {
 		for _, name := range exportedErrors(t, dir) {
 			found[name] = true
 			err, ok := domainErrors[name]

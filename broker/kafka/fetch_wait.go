@@ -19,6 +19,7 @@ type fetchCall struct {
 	parts  []fetchPart
 
 	waiting   bool // it was looked at once, and the deadline runs
+	cold      bool // reads from the cold tier were begun, and are waited for
 	stopTimer func()
 	stopClose func()
 
@@ -84,6 +85,9 @@ func (f *fetchCall) run() {
 
 // look answers if there is reason to, and else makes sure that it is woken.
 func (f *fetchCall) look(over bool) (answered bool) {
+	if f.cold {
+		return (over || f.coldDone()) && f.answer(true)
+	}
 	if !f.waiting {
 		if f.answer(over) {
 			return true
@@ -94,6 +98,9 @@ func (f *fetchCall) look(over bool) (answered bool) {
 		f.waiting = true
 		f.stopTimer = f.h.b.After(f.wait, f.expire)
 		f.stopClose = f.c.Conn.OnClose(f.leave)
+		if f.cold {
+			return false
+		}
 	}
 	if !over {
 		f.watch() // first, so that what comes after the look wakes it
@@ -107,10 +114,16 @@ func (f *fetchCall) look(over bool) (answered bool) {
 // answer reads, and replies if that is enough or the fetch must end: because its
 // wait is over, or because enough has come although not all of it fits.
 func (f *fetchCall) answer(must bool) bool {
+	began := f.h.b.Now()
 	r := f.read()
+	if f.beginCold() {
+		f.waitForTier()
+		return false
+	}
 	if !must && !r.failed && r.bytes < f.lim.minBytes {
 		return false
 	}
+	f.observe(&r, began)
 	r.fill()
 	f.finish()
 	self := endpoint{node: f.h.b.NodeID()}

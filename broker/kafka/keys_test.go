@@ -142,18 +142,21 @@ func TestMetadataByID(t *testing.T) {
 func TestMetadataCreatesTopics(t *testing.T) {
 	r := newDataRig(t, "num.partitions=3")
 	c := r.dial()
-	q := metadataRequest("new", "new", "bad name", "__consumer_offsets", "other")
+	q := metadataRequest("new", "new", "bad name", "__transaction_state", "other", "__consumer_offsets")
 	q.AllowAutoTopicCreation = true
 	resp := call[*kmsg.MetadataResponse](c, 9, q)
 	var codes []int16
 	for _, topic := range resp.Topics {
 		codes = append(codes, topic.ErrorCode)
 	}
-	if want := []int16{0, 0, kerr.InvalidTopicException.Code, kerr.UnknownTopicOrPartition.Code, 0}; !slices.Equal(codes, want) {
+	if want := []int16{0, 0, kerr.InvalidTopicException.Code, kerr.UnknownTopicOrPartition.Code, 0, 0}; !slices.Equal(codes, want) {
 		t.Fatalf("%v, want %v", codes, want)
 	}
 	if len(resp.Topics[0].Partitions) != 3 || resp.Topics[0].Partitions[2].Leader != 1 {
 		t.Errorf("%+v", resp.Topics[0])
+	}
+	if groups := resp.Topics[5]; len(groups.Partitions) != 50 || !groups.IsInternal {
+		t.Errorf("%+v", groups)
 	}
 	q = metadataRequest("unwanted")
 	if resp := call[*kmsg.MetadataResponse](c, 9, q); resp.Topics[0].ErrorCode != kerr.UnknownTopicOrPartition.Code {
@@ -325,30 +328,6 @@ func TestInitProducerID(t *testing.T) {
 	q.ProducerID, q.ProducerEpoch = last, 7
 	if resp := call[*kmsg.InitProducerIDResponse](c, 3, q); resp.ErrorCode != 0 || resp.ProducerID <= last || resp.ProducerEpoch != 0 {
 		t.Errorf("%+v", resp)
-	}
-}
-
-func TestFindCoordinator(t *testing.T) {
-	r := newDataRig(t)
-	c := r.dial()
-	for v := int16(0); v <= 6; v++ {
-		for kind, want := range []*kerr.Error{kerr.CoordinatorNotAvailable, kerr.InvalidRequest, kerr.InvalidRequest, kerr.InvalidRequest} {
-			if v == 0 && kind > 0 {
-				break
-			}
-			q := kmsg.NewPtrFindCoordinatorRequest()
-			q.CoordinatorKey, q.CoordinatorKeys, q.CoordinatorType = "a", []string{"a", "b"}, int8(kind)
-			resp := call[*kmsg.FindCoordinatorResponse](c, v, q)
-			if v < 4 && (resp.ErrorCode != want.Code || resp.NodeID != -1) {
-				t.Errorf("version %d, type %d: %+v", v, kind, resp)
-			}
-			if v < 4 {
-				continue
-			}
-			if len(resp.Coordinators) != 2 || resp.Coordinators[1].Key != "b" || resp.Coordinators[1].ErrorCode != want.Code || resp.Coordinators[1].ErrorMessage == nil {
-				t.Errorf("version %d, type %d: %+v", v, kind, resp)
-			}
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/varvelog/varve/broker/coordinator"
 	"github.com/varvelog/varve/broker/metadata"
 )
 
@@ -26,7 +27,7 @@ func (h *Handlers) creatable(c *Call, q *kmsg.MetadataRequest) []string {
 	seen := map[string]bool{}
 	for i := range q.Topics {
 		name := q.Topics[i].Topic
-		if name == nil || seen[*name] || reservedTopic(*name) {
+		if name == nil || seen[*name] || reservedTopic(*name) && *name != coordinator.Topic {
 			continue
 		}
 		if _, ok := img.Topic(*name); ok || checkTopicName(img, *name) != nil {
@@ -40,29 +41,35 @@ func (h *Handlers) creatable(c *Call, q *kmsg.MetadataRequest) []string {
 	return names
 }
 
-// createMissing creates topics with the broker's defaults, and calls done once
-// with those that could not be created.
+// createMissing creates topics with the broker's defaults, that of the groups as
+// their coordinator wants it, and calls done once with those that could not be
+// created.
 func (h *Handlers) createMissing(names []string, done func(failed map[string]error)) {
 	cfg := h.b.Config()
 	var mu sync.Mutex
 	left, failed := len(names), map[string]error{}
+	note := func(name string, err error) {
+		mu.Lock()
+		if err != nil && !errors.Is(err, metadata.ErrTopicExists) {
+			failed[name] = err
+		}
+		left--
+		last := left == 0
+		mu.Unlock()
+		if last {
+			done(failed)
+		}
+	}
 	for _, name := range names {
+		if name == coordinator.Topic {
+			h.b.Groups().Make(func(err error) { note(name, err) })
+			continue
+		}
 		cmd := metadata.CreateTopic{
 			Name: name, TopicID: newTopicID(), Partitions: cfg.NumPartitions,
 			ReplicationFactor: int16(min(cfg.DefaultReplicationFactor, math.MaxInt16)),
 			TimeMs:            h.b.Now().UnixMilli(),
 		}
-		h.b.Command(cmd, func(r metadata.Result) {
-			mu.Lock()
-			if r.Err != nil && !errors.Is(r.Err, metadata.ErrTopicExists) {
-				failed[name] = r.Err
-			}
-			left--
-			last := left == 0
-			mu.Unlock()
-			if last {
-				done(failed)
-			}
-		})
+		h.b.Command(cmd, func(r metadata.Result) { note(name, r.Err) })
 	}
 }

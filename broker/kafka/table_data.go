@@ -7,7 +7,6 @@ func dataAPIs() []api {
 		on(4, 18, fetch),
 		on(1, 11, listOffsets),
 		on(0, 13, topicMetadata),
-		on(0, 6, findCoordinator),
 		raw(apiVersionsKey, 0, 4, apiVersions),
 		on(0, 5, initProducerID),
 		on(2, 4, offsetForLeaderEpoch),

@@ -145,6 +145,12 @@ func (i *Image) Stages() iter.Seq[*Stage] { return i.stages.values() }
 // in the order of their ids.
 func (i *Image) Dropped() iter.Seq[*DroppedTopic] { return i.dropped.values() }
 
+// IsDropped reports whether a topic is one of those.
+func (i *Image) IsDropped(id ident.TopicID) bool {
+	_, ok := i.dropped.get(id)
+	return ok
+}
+
 // DroppedCount returns how many those are.
 func (i *Image) DroppedCount() int { return i.dropped.size }
 

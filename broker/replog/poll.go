@@ -172,6 +172,10 @@ func (t *commitTask) Do() error {
 }
 func (t *commitTask) Class() Class { return ClassCommit }
 
+// Records and Bytes are the size of the commit, for metrics.
+func (t *commitTask) Records() int { return t.w.Records() }
+func (t *commitTask) Bytes() int64 { return t.w.Bytes() }
+
 // prepareTask makes the next write-ahead log file.
 type prepareTask struct {
 	p   *wal.Prepare

@@ -27,10 +27,13 @@ func (s *Server) admit(listener string, nc net.Conn) (c *Conn, why string) {
 	case s.closing:
 		return nil, ""
 	case s.set.ConnectionsMax > 0 && len(s.conns) >= s.set.ConnectionsMax:
+		s.counters.refused.Add(1)
 		return nil, "max.connections"
 	case s.set.ConnectionsMaxPerIP > 0 && from.ip.IsValid() && s.perIP[from] >= s.set.ConnectionsMaxPerIP:
+		s.counters.refusedPerIP.Add(1)
 		return nil, "max.connections.per.ip"
 	}
+	s.counters.accepted.Add(1)
 	s.lastID++
 	c = newConn(s, nc, listener, s.lastID)
 	c.ip = from
@@ -48,24 +51,4 @@ func (s *Server) forget(c *Conn) {
 	if s.perIP[c.ip]--; s.perIP[c.ip] == 0 {
 		delete(s.perIP, c.ip)
 	}
-}
-
-// Stats are a server's gauges.
-type Stats struct {
-	// Connections is the number of open connections.
-	Connections int
-	// SmallBytes and LargeBytes are what requests hold of each budget.
-	SmallBytes, LargeBytes int64
-	// Waiting is the number of connections whose next frame waits for memory.
-	Waiting int
-}
-
-// Stats returns the gauges of this moment.
-func (s *Server) Stats() Stats {
-	s.mu.Lock()
-	n := len(s.conns)
-	s.mu.Unlock()
-	small, w1 := s.small.state()
-	large, w2 := s.large.state()
-	return Stats{Connections: n, SmallBytes: small, LargeBytes: large, Waiting: w1 + w2}
 }

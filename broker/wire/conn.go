@@ -191,7 +191,7 @@ func (c *Conn) close(cause error) {
 	}
 	_ = c.nc.Close()
 	c.s.forget(c)
-	c.s.log.Debug("connection closed", "conn", c, "err", cause)
+	c.s.log.Debug("connection closed", "conn", c, "error", cause)
 }
 
 // LogValue gives a connection's attributes in log lines.

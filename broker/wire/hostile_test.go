@@ -222,7 +222,7 @@ func TestConnectionLimits(t *testing.T) {
 				open = append(open, c)
 			}
 			g.dial().expectClosed()
-			if !strings.Contains(g.log.String(), "why="+tc.name) {
+			if !strings.Contains(g.log.String(), "setting="+tc.name) {
 				t.Errorf("log %q does not name %s", g.log, tc.name)
 			}
 			open[0].nc.Close()

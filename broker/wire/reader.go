@@ -224,6 +224,7 @@ func (c *Conn) fill(r *Request) error {
 	if _, err := io.ReadFull(c.in, b); err != nil {
 		return inFrame(err)
 	}
+	c.s.counters.read.Add(uint64(lengthBytes + r.FrameBytes))
 	r.Received = c.s.set.Now()
 	id, body, err := parseRest(b, flexible(r.Key, r.Version), c.s.set.ClientIDBytesMax)
 	if r.Unsupported {
@@ -257,7 +258,7 @@ func (c *Conn) guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%w: %v", errHandler, v)
-			c.s.report.line(reportPanic, "handler panicked", c, "panic", v, "stack", string(debug.Stack()))
+			c.s.report.line(reportPanic, "handler panicked", c, "error", v, "stack", string(debug.Stack()))
 		}
 	}()
 	return f()

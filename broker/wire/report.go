@@ -69,10 +69,10 @@ func (c *Conn) reportRead(err error) {
 	switch {
 	case errors.Is(err, errHandler): // has its line
 	case malformed(err):
-		c.s.report.line(reportMalformed, "malformed request", c, "err", err)
+		c.s.report.line(reportMalformed, "malformed request", c, "error", err)
 	case errors.Is(err, ErrSlow):
-		c.s.report.line(reportSlow, "slow client", c, "err", err)
+		c.s.report.line(reportSlow, "slow client", c, "error", err)
 	case errors.Is(err, errTLS):
-		c.s.report.line(reportTLS, "TLS handshake failed", c, "err", err)
+		c.s.report.line(reportTLS, "TLS handshake failed", c, "error", err)
 	}
 }

@@ -127,7 +127,7 @@ func (r *Request) Fail(err error) {
 
 func (r *Request) fail(err error) {
 	r.failed, r.headLen = true, 0
-	r.Conn.s.report.line(reportFailed, "request failed", r.Conn, "api_key", r.Key, "api_version", r.Version, "err", err)
+	r.Conn.s.report.line(reportFailed, "request failed", r.Conn, "api_key", r.Key, "api_version", r.Version, "error", err)
 	r.Conn.end(err) // first, so that it is the cause
 	r.Conn.answer(r)
 }

@@ -30,6 +30,7 @@ type Server struct {
 	log     *slog.Logger
 	report  report
 
+	counters     counters
 	buffers      *bufferPool
 	small, large *budget
 
@@ -103,7 +104,7 @@ func (s *Server) Serve(name string, l net.Listener) error {
 			return err
 		}
 		wait = min(max(2*wait, acceptWaitMin), acceptWaitMax)
-		s.report.line(reportAccept, "accept failed", nil, "listener", name, "err", err, "wait", wait)
+		s.report.line(reportAccept, "accept failed", nil, "listener", name, "error", err, "wait_seconds", wait.Seconds())
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
@@ -120,7 +121,7 @@ func (s *Server) start(name string, nc net.Conn) {
 	if c == nil {
 		if why != "" {
 			s.report.line(reportRefused, "connection refused", nil,
-				"listener", name, "remote", nc.RemoteAddr().String(), "why", why)
+				"listener", name, "remote", nc.RemoteAddr().String(), "setting", why)
 		}
 		_ = nc.Close()
 		return

@@ -60,6 +60,9 @@ func (c *Conn) writeBatch(batch []*Request) error {
 	} else {
 		err = c.writeThrough(batch)
 	}
+	if err == nil {
+		c.s.counters.written.Add(uint64(bytes))
+	}
 	c.lastActive.Store(time.Now().UnixNano())
 	return err
 }

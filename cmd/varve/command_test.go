@@ -106,7 +106,7 @@ func TestUsageErrors(t *testing.T) {
 		{"plugin delete mask", "mask@VERSION"},
 		{"plugin list x", `unexpected argument "x"`},
 		{"plugin list --nosuch", "nosuch"},
-		{"plugin list --output yaml", "table or json"},
+		{"plugin list --output yaml", "text or json"},
 		{"plugin list --http ftp://x", "write it like http://127.0.0.1:9644"},
 		{"plugin list --timeout 0s", "above zero"},
 		{"stage set", "NAME is missing"},

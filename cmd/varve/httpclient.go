@@ -32,7 +32,7 @@ func clientFlags(more ...cli.Flag) []cli.Flag {
 	return append(more,
 		&cli.StringFlag{Name: "http", Usage: "`ADDRESS` of the broker's HTTP interface, its http.listen", Value: defaultHTTP},
 		&cli.DurationFlag{Name: "timeout", Usage: "`DURATION` to wait for an answer", Value: defaultTimeout},
-		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of what is printed: table or json", Value: "table"},
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of what is printed: text or json", Value: "text"},
 	)
 }
 
@@ -209,7 +209,7 @@ func (c *client) setChain(topic string, stages []string) (ch admin.Chain, err er
 // noTopic says what to do if the error is that there is no such topic.
 func noTopic(topic string, err error) error {
 	if refused(err, http.StatusNotFound) && strings.HasSuffix(err.Error(), "topic "+topic) {
-		return fmt.Errorf("%w; create the topic first, with any Kafka tool", err)
+		return fmt.Errorf("%w; create the topic first: `varve topic create %s`", err, topic)
 	}
 	return err
 }

@@ -39,14 +39,21 @@ func app() *cli.App {
 		Usage:    "a streaming storage broker that any Kafka client talks to",
 		Version:  version,
 		Description: "Start with `varve serve`: it needs no settings, keeps its data in ./varve-data\n" +
-			"and serves Kafka clients on 127.0.0.1:9092.",
-		HideVersion:          true,
-		EnableBashCompletion: true,
-		Suggest:              true,
-		ExitErrHandler:       func(*cli.Context, error) {}, // main prints and exits
-		OnUsageError:         func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
+			"and serves Kafka clients on 127.0.0.1:9092. Then, in another terminal:\n\n" +
+			"   echo hello | varve produce greetings\n" +
+			"   varve consume greetings\n\n" +
+			"Commands find brokers with --brokers or " + brokersEnv + ". Data goes to stdout, notes and\n" +
+			"errors to stderr. The exit code is 0, 1 if something failed, 2 if the command line\n" +
+			"or the settings are wrong.",
+		HideVersion:               true,
+		EnableBashCompletion:      true,
+		DisableSliceFlagSeparator: true, // settings hold commas
+		Suggest:                   true,
+		ExitErrHandler:            func(*cli.Context, error) {}, // main prints and exits
+		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
 		Commands: []*cli.Command{
-			serveCommand(), pluginCommand(), stageCommand(), chainCommand(), docsCommand(), versionCommand(),
+			serveCommand(), topicCommand(), produceCommand(), consumeCommand(), groupCommand(), pluginCommand(), stageCommand(), chainCommand(), tierCommand(), dumpCommand(),
+			completionCommand(), docsCommand(), versionCommand(),
 		},
 		CommandNotFound: func(c *cli.Context, name string) {
 			fmt.Fprintf(os.Stderr, "varve: unknown command %q; `varve help` lists the commands\n", name)

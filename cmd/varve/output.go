@@ -21,11 +21,11 @@ type output struct {
 func newOutput(c *cli.Context) (output, error) {
 	o := output{data: c.App.Writer, notes: c.App.ErrWriter}
 	switch f := c.String("output"); f {
-	case "table":
+	case "table", "text":
 	case "json":
 		o.json = true
 	default:
-		return o, usageError{fmt.Errorf("--output %q is not known; write table or json", f)}
+		return o, usageError{fmt.Errorf("--output %q is not known; write text or json", f)}
 	}
 	return o, nil
 }

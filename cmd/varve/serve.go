@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -69,7 +71,7 @@ func serve(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b, err := broker.Open(broker.Components{FS: fs, Listen: net.Listen, Now: time.Now, Log: log}, s)
+	b, err := broker.Open(broker.Components{FS: fs, Root: s.LogDir, Listen: net.Listen, Now: time.Now, Log: log}, s)
 	if err != nil {
 		return err
 	}
@@ -95,13 +97,16 @@ func greet(w io.Writer, b *broker.Broker, s *config.Broker) {
 	fmt.Fprintf(w, "  cluster  %s\n\n", b.ClusterID())
 	if len(s.Advertised) > 0 {
 		a := kafka[0][len(s.Listeners[0].Name)+len("://"):]
-		fmt.Fprintf(w, "Try it:\n  echo hello | kcat -b %s -t greetings -P\n  kcat -b %s -t greetings -C -e\n", a, a)
+		if a = " --brokers " + a; a == " --brokers "+defaultBrokers {
+			a = ""
+		}
+		fmt.Fprintf(w, "Try it:\n  echo hello | varve produce greetings%s\n  varve consume greetings --until end%s\n", a, a)
 	}
 }
 
 // loadSettings reads all sources.
 func loadSettings(c *cli.Context) (*config.Broker, []config.Warning, error) {
-	src := config.Sources{Env: os.Environ(), Set: c.StringSlice("set")}
+	src := config.Sources{Env: brokerEnv(os.Environ()), Set: c.StringSlice("set")}
 	var err error
 	if src.YAML, err = readSettings(c.String("config")); err != nil {
 		return nil, nil, err
@@ -110,6 +115,12 @@ func loadSettings(c *cli.Context) (*config.Broker, []config.Warning, error) {
 		return nil, nil, err
 	}
 	return config.Load(src)
+}
+
+// brokerEnv leaves out what is a setting of the command line's clients and not
+// of a broker.
+func brokerEnv(env []string) []string {
+	return slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, brokersEnv+"=") })
 }
 
 func readSettings(name string) (*config.File, error) {

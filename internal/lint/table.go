@@ -61,6 +61,7 @@ var confined = []confinement{
 	{
 		name:  "Badger",
 		paths: []string{"github.com/dgraph-io/badger"},
+		in:    []string{"tiering/remote"},
 	},
 }
 

@@ -65,6 +65,7 @@ func (s *run) createTopic(name string) {
 		return
 	}
 	t := &topic{name: name, configs: s.drawConfigs(r), retentionMs: -1, retentionBytes: -1}
+	s.drawTierConfigs(t.configs, true)
 	for i := 0; i < 16; i += 8 {
 		for j, v := 0, r.Uint64(); j < 8; j++ {
 			t.id[i+j] = byte(v >> (8 * j))
@@ -134,6 +135,7 @@ func (t *topic) keepsAtLeast(c map[string]string) {
 	}
 	lower(&t.retentionMs, "retention.ms")
 	lower(&t.retentionBytes, "retention.bytes")
+	t.dropsTier = t.dropsTier || c["remote.log.delete.on.disable"] == "true"
 }
 
 // startAdmin has topics created, changed, emptied and deleted now and then.
@@ -168,10 +170,15 @@ func (s *run) startAdmin() {
 }
 
 func (s *run) changeConfigs(t *topic) {
-	c := s.drawConfigs(s.rng.admin)
+	s.setConfigs(t, s.drawConfigs(s.rng.admin), []string{"retention.bytes", "retention.ms", "segment.ms"})
+}
+
+// setConfigs sets some of a topic's settings, and removes those of the named
+// ones that are not among them.
+func (s *run) setConfigs(t *topic, c map[string]string, names []string) {
 	t.keepsAtLeast(c)
 	var remove []string
-	for _, name := range []string{"retention.bytes", "retention.ms", "segment.ms"} {
+	for _, name := range names {
 		if _, ok := c[name]; !ok {
 			remove = append(remove, name)
 		}
@@ -185,7 +192,7 @@ func (s *run) changeConfigs(t *topic) {
 }
 
 func (s *run) deleteTopic(t *topic) {
-	t.state = deleting
+	t.state, t.askedDelete = deleting, s.now
 	s.log("delete topic %s %x", t.name, t.id[:4])
 	s.command(metadata.DeleteTopic{TopicID: t.id}, func(r metadata.Result) {
 		switch {

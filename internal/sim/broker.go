@@ -23,6 +23,7 @@ type broker struct {
 	polling bool
 	running int // tasks
 	asked   int // requests not yet answered
+	ended   time.Time
 }
 
 // config returns the configuration of a life of the broker.
@@ -38,9 +39,10 @@ func (b *broker) config() node.Config {
 		Cache:     storage.Limits{TailBytes: p.tailBytes, OpenFiles: 4, IndexBytes: 4096},
 		Plan:      s.topicPlan,
 		LoadChain: b.loadChain, RunChain: b.runChain, Letters: letters{}, OutboxBytesMax: p.outboxBytes, Entropy: s.rng.entropy.Uint64,
+		Tier: b.tierConfig(),
 		Report: func(e node.Event) {
 			s.log("broker: reports %s: %v", e.Text, e.Err)
-			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, replog.ErrNoSpace) || errors.Is(e.Err, replog.ErrFailed) || errors.Is(e.Err, errLoad) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
+			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, replog.ErrNoSpace) || errors.Is(e.Err, replog.ErrFailed) || errors.Is(e.Err, errLoad) || b.tierTrouble(e) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
 			if !expected && !s.disk.lost && len(s.disk.flips) == 0 {
 				s.fail("V1", "broker reports without a fault: %s (topic %s, partition %v): %v", e.Text, e.Topic, e.Partition, e.Err)
 			}
@@ -72,6 +74,7 @@ func (s *run) topicPlan(t *metadata.Topic) node.TopicPlan {
 				SegmentMs: setting(t, "segment.ms", storage.Unlimited), ActiveSinceMs: storage.Unlimited, UpTo: math.MaxInt64,
 			},
 			ProducerExpiryMs: (24 * time.Hour).Milliseconds(),
+			Tier:             tierPlan(t),
 		},
 	}
 }
@@ -117,7 +120,7 @@ func (s *run) open() {
 // another one soon.
 func (s *run) down(power bool) {
 	s.noteLayout()
-	s.broker = nil
+	s.ended()
 	s.stopping = false
 	if power {
 		how := vfs.CrashOptions{}
@@ -143,6 +146,14 @@ func (s *run) down(power bool) {
 			s.open()
 		}
 	})
+}
+
+// ended notes that the broker's life is over.
+func (s *run) ended() {
+	if s.broker != nil {
+		s.broker.ended = s.now
+	}
+	s.broker = nil
 }
 
 // later calls do after some time if the broker still lives.

@@ -44,15 +44,16 @@ func (s *run) missing(p *part) {
 
 // mayStartAt: L1. The log start moves from one offset to another: every
 // acknowledged batch between was given up by DeleteRecords, or by a retention
-// that the topic had at some time. Segments went by size as long as what was
+// that the topic had at some time, or was in a tier that was given up. Segments went by size as long as what was
 // left had retention.bytes, and those behind them by age.
 func (s *run) mayStartAt(p *part, from, to ident.Offset) {
 	t := p.topic
-	bases := p.ackedIn(max(from, p.deleteUpTo), to)
-	left := int64(0)
-	if at := s.broker.partition(p.id); at != nil {
-		left = at.Size()
+	from = max(from, p.deleteUpTo)
+	if t.dropsTier {
+		from = max(from, p.uploaded)
 	}
+	bases := p.ackedIn(from, to)
+	left := s.size(p)
 	for i := len(bases) - 1; i >= 0; i-- {
 		b := p.acked[bases[i]]
 		if s.chained(t) && p.values[bases[i]].sum != b.sum {
@@ -68,4 +69,20 @@ func (s *run) mayStartAt(p *part, from, to ident.Offset) {
 		}
 		left += int64(len(b.bytes))
 	}
+}
+
+// size returns the bytes of a partition's log, wherever they are.
+func (s *run) size(p *part) int64 {
+	at := s.broker.partition(p.id)
+	if at == nil {
+		return 0
+	}
+	n, list := at.Size(), at.Tiered()
+	o, _ := at.Offsets()
+	for i := range list.Len() {
+		if g := list.At(i); g.End <= o.LocalStart { // the others are here too
+			n += g.DataBytes
+		}
+	}
+	return n
 }

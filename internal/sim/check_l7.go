@@ -28,3 +28,14 @@ func (s *run) sawStart(p *part, o ident.Offset) {
 		p.start = o
 	}
 }
+
+// sawLocalStart: L7 for the local log. Its start never goes back, and never
+// passes the tier's end unless the log start does.
+func (s *run) sawLocalStart(p *part, was ident.Offset, now tierSeen) {
+	if now.local < was {
+		s.fail("L7", "%s: the local log started at %d and starts at %d", p.name, was, now.local)
+	}
+	if now.local > now.start && now.local > now.end {
+		s.fail("L7", "%s: the local log starts at %d, and the tier ends at %d", p.name, now.local, now.end)
+	}
+}

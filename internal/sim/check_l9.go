@@ -21,7 +21,7 @@ func (s *run) lookUp(p *part, at *partition.Partition, ts int64) {
 	if err != nil {
 		return
 	}
-	start := o0.LogStart
+	start := o0.LocalStart // what is in the tier is looked up by the broker's edges
 	want, wantAt := ident.Offset(-1), int64(-1)
 	most, mostAt := ident.Offset(-1), int64(-1)
 	for _, r := range records {

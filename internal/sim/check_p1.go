@@ -49,8 +49,8 @@ func (s *run) noteLayout() {
 	}
 }
 
-// checkLayout: P1. When everything is written, the segments above the log start
-// are there that were ever there.
+// checkLayout: P1. When everything is written, the segments above the local
+// start are there that were ever there.
 func (s *run) checkLayout(p *part) {
 	have := map[ident.Offset]bool{}
 	list := s.segments(p)
@@ -58,7 +58,7 @@ func (s *run) checkLayout(p *part) {
 		have[base] = true
 	}
 	for base := range p.layout.bases {
-		if base > p.start && !have[base] && base < p.hw {
+		if base > max(p.start, p.tier.local) && !have[base] && base < p.hw {
 			s.fail("P1", "%s: a segment began at offset %d, and after a restart none does; there are %d", p.name, base, list)
 		}
 	}

@@ -109,7 +109,6 @@ func (s *run) stop() {
 		}
 		s.stats.Clean++
 		br.node.Close()
-		s.broker = nil
 		s.down(s.rng.fault.IntN(2) == 0)
 		if s.plan.flipSegment && !s.ending {
 			s.disk.flipInSegment()

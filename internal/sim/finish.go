@@ -31,9 +31,11 @@ func (s *run) finish() {
 	}
 	s.works()
 	s.quiet()
+	s.settleTier()
+	s.quiet()
 	s.judge()
 	s.log("end: power is lost once more")
-	s.broker = nil
+	s.ended()
 	s.disk.powerLoss(vfs.CrashOptions{})
 	s.disconnected()
 	s.open()
@@ -41,6 +43,7 @@ func (s *run) finish() {
 		s.fail("V1", "the broker is not ready %v after a loss of power", recovery)
 	}
 	s.quiet()
+	s.settleTier()
 	s.judge()
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/fnv"
 	"sort"
+	"time"
 
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
@@ -29,14 +30,16 @@ const (
 
 // topic is one topic, from the first request to create it.
 type topic struct {
-	name  string
-	id    ident.TopicID
-	state topicState
-	parts []*part
+	name        string
+	id          ident.TopicID
+	state       topicState
+	askedDelete time.Time
+	parts       []*part
 
 	// The least that any configuration since its creation kept.
 	retentionMs, retentionBytes int64 // -1: everything
 	configs                     map[string]string
+	dropsTier                   bool // any of them gave up what is in the cold tier
 }
 
 // part is one partition.
@@ -54,6 +57,11 @@ type part struct {
 	hw, start  ident.Offset // highest seen
 	deleteUpTo ident.Offset // of any DeleteRecords that was asked for
 	layout     layout
+
+	tier         tierSeen
+	lowest       ident.Offset // base of the first segment that was ever in the tier
+	uploaded     ident.Offset // end of all that was ever there
+	commitFailed *broker      // that could not commit an upload, last
 }
 
 // value is what was read at an offset.

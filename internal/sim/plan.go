@@ -20,6 +20,7 @@ const (
 	streamDisk
 	streamEntropy
 	streamChain
+	streamTier
 )
 
 func stream(seed, which uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, which)) }
@@ -54,6 +55,13 @@ type plan struct {
 	chainDelay, loadDelay time.Duration // mean time that a chain takes for a batch, and to load
 	outboxBytes           int64
 
+	// Cold tier.
+	tier                 bool
+	tierEvery, tierGrace time.Duration
+	uploadsMax           int
+	storeDelay           time.Duration // mean time of a part of an operation
+	storeFails           int           // of 100 operations
+
 	// Faults.
 	faultEvery  time.Duration // mean; 0: none
 	crash       []vfs.CrashOptions
@@ -68,10 +76,10 @@ type plan struct {
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v; chains %v (%v, %v, outbox %d)",
+	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v; chains %v (%v, %v, outbox %d); tier %v (every %v, grace %v, %d uploads, %v, fails %d%%)",
 		p.length.Round(time.Millisecond), p.producers, p.idem, p.topics, p.firstFile, p.file, p.walMax, p.diskReserve, p.faultEvery.Round(time.Millisecond),
 		len(p.crash), p.kill, p.cut, p.clean, p.syncError, p.full, p.flipWAL, p.flipSegment, p.disconnect,
-		p.chains, p.chainDelay, p.loadDelay, p.outboxBytes)
+		p.chains, p.chainDelay, p.loadDelay, p.outboxBytes, p.tier, p.tierEvery, p.tierGrace, p.uploadsMax, p.storeDelay, p.storeFails)
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -126,5 +134,6 @@ func draw(seed uint64) *plan {
 	p.chainDelay = pick(r, 0, 50*time.Microsecond, 2*time.Millisecond, 50*time.Millisecond)
 	p.loadDelay = pick(r, time.Millisecond, 200*time.Millisecond, 2*time.Second)
 	p.outboxBytes = pick(r, int64(1000), 20*kib, 1024*kib)
+	p.drawTier(r)
 	return p
 }

@@ -71,7 +71,7 @@ func (s *run) offsets(p *part) (partition.Offsets, *partition.Partition, bool) {
 // on. It reports false if the partition could not be read and that is no fault
 // of the broker.
 func (s *run) read(p *part, at *partition.Partition, from ident.Offset, o partition.Offsets, maxBytes int) (ident.Offset, bool) {
-	c, err := at.Read(from, o.HighWatermark, maxBytes, true)
+	c, err := s.fetch(p, at, from, o.HighWatermark, maxBytes)
 	s.stats.Reads++
 	if err != nil {
 		if s.disk.lost || errors.Is(err, partition.ErrDamaged) && s.disk.damaged("partitions/"+p.id.Dir()) {
@@ -80,14 +80,10 @@ func (s *run) read(p *part, at *partition.Partition, from ident.Offset, o partit
 		}
 		s.fail("L1", "read %s at %d of [%d, %d): %v", p.name, from, o.LogStart, o.HighWatermark, err)
 	}
-	if c.NextOffset <= from && from < o.HighWatermark {
+	if c.next <= from && from < o.HighWatermark {
 		s.fail("L1", "read %s at %d of [%d, %d): no batch and no progress", p.name, from, o.LogStart, o.HighWatermark)
 	}
-	var all []byte
-	for _, b := range c.Buffers {
-		all = append(all, b...)
-	}
-	end := from
+	all, end := c.bytes, from
 	found := map[ident.Offset]*batch{}
 	for len(all) > 0 {
 		h, err := record.ParseHeader(all)
@@ -99,9 +95,9 @@ func (s *run) read(p *part, at *partition.Partition, from ident.Offset, o partit
 		found[ident.Offset(h.BaseOffset)], _ = s.sawBatch(p, h, raw)
 		end = ident.Offset(h.LastOffset()) + 1
 	}
-	s.log("read %s at %d: %d batches, next %d", p.name, from, c.Batches, c.NextOffset)
-	s.checkAcked(p, from, max(end, c.NextOffset), found)
-	return c.NextOffset, true
+	s.log("read %s at %d: %d batches, next %d", p.name, from, c.batches, c.next)
+	s.checkAcked(p, from, max(end, c.next), found)
+	return c.next, true
 }
 
 // sawBatch has the checkers look at one batch.
@@ -150,14 +146,11 @@ func (s *run) scan(p *part, at *partition.Partition) ([]stamp, bool) {
 	}
 	var out []stamp
 	for from := o.LogStart; from < o.HighWatermark; {
-		c, err := at.Read(from, o.HighWatermark, 1<<20, true)
-		if err != nil || c.NextOffset <= from {
+		c, err := s.fetch(p, at, from, o.HighWatermark, 1<<20)
+		if err != nil || c.next <= from {
 			return nil, false
 		}
-		var all []byte
-		for _, b := range c.Buffers {
-			all = append(all, b...)
-		}
+		all := c.bytes
 		for len(all) > 0 {
 			h, err := record.ParseHeader(all)
 			if err != nil || h.Size() > len(all) {
@@ -176,7 +169,7 @@ func (s *run) scan(p *part, at *partition.Partition) ([]stamp, bool) {
 			}
 			all = all[h.Size():]
 		}
-		from = c.NextOffset
+		from = c.next
 	}
 	return out, true
 }

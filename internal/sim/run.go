@@ -28,6 +28,8 @@ type Stats struct {
 	SyncErrors, Flips, Refusals, Full, Opens   int
 	Checkpoints, TopicsDeleted, RecordsDeleted int
 	Letters                                    int // as often as they were read
+	Uploads, Discards, ColdReads               int
+	Objects, Orphans, ObjectsDeleted           int // in the store at the end; of these, named by nothing
 }
 
 // Result is what became of a run.
@@ -44,13 +46,14 @@ type Result struct {
 type run struct {
 	seed  uint64
 	plan  *plan
-	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain *rand.Rand }
+	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier *rand.Rand }
 	now   time.Time
 	queue eventQueue
 	trace trace
 	stats Stats
 
 	disk      *disk
+	store     *store
 	broker    *broker // nil: down
 	model     *model
 	producers []*producer
@@ -72,7 +75,7 @@ func Run(seed uint64, out io.Writer) (res Result) {
 	s.rng.delay, s.rng.client, s.rng.admin = stream(seed, streamDelay), stream(seed, streamClient), stream(seed, streamAdmin)
 	s.rng.reader, s.rng.fault = stream(seed, streamReader), stream(seed, streamFault)
 	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
-	s.rng.chain = stream(seed, streamChain)
+	s.rng.chain, s.rng.tier = stream(seed, streamChain), stream(seed, streamTier)
 	defer func() {
 		if p := recover(); p != nil {
 			v := s.broken
@@ -112,6 +115,7 @@ func (s *run) step() {
 		panic(s.broken)
 	}
 	s.settle()
+	s.checkTiers()
 }
 
 // settle ends the broker if power was lost or it failed, else lets it work.
@@ -161,6 +165,7 @@ func (s *run) all() {
 		capacity = 64 << 20
 	}
 	s.disk = newDisk(s, capacity)
+	s.store = newStore(s)
 	s.squeeze()
 	s.log("seed %d: %v", s.seed, s.plan)
 	s.open()
@@ -173,6 +178,7 @@ func (s *run) all() {
 	s.startReader()
 	s.startAdmin()
 	s.startChains()
+	s.startTierAdmin()
 	s.startFaults()
 	s.during(s.plan.length)
 	s.finish()

@@ -137,9 +137,9 @@ type StageStats struct {
 	// What became of those that failed.
 	Rejected, DeadLettered, FailedDropped, Passed int
 	Calls, Traps                                  int
-	LogDropped                                    int   // lines beyond the limit
-	Fuel                                          int64 // used
-	Elapsed                                       time.Duration
+	LogDropped                                    int           // lines beyond the limit
+	Fuel                                          int64         // used
+	Waited, Elapsed                               time.Duration // for instances; in them
 }
 
 // Emission is a record that leaves the batch for another topic.

@@ -101,6 +101,7 @@ func (w *work) call(next int) (int, error) {
 	res, err := w.stage.Guest.Call(w.stage.Hook, w.context, w.frame, fuel, w.out[:0])
 	w.stat.Calls++
 	w.stat.Fuel += res.FuelUsed
+	w.stat.Waited += res.Waited
 	w.stat.Elapsed += res.Elapsed
 	w.stat.LogDropped += res.LogDropped
 	if err != nil {

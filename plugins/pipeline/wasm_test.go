@@ -60,6 +60,7 @@ func TestModules(t *testing.T) {
 	again := run(t, c, in)
 	for i := range out.Stages {
 		out.Stages[i].Elapsed, again.Stages[i].Elapsed = 0, 0
+		out.Stages[i].Waited, again.Stages[i].Waited = 0, 0
 	}
 	if !bytes.Equal(out.Batch, again.Batch) || !reflect.DeepEqual(out, again) {
 		t.Fatalf("%+v\nthen %+v", out, again)

@@ -1,0 +1,332 @@
+package coordinator
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/varvelog/varve/broker/group"
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/node"
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// Topic holds the records of all groups.
+const Topic = "__consumer_offsets"
+
+// Errors that requests are refused with. What became of the request's records is
+// not known after any of them but ErrTooLarge.
+var (
+	// ErrNotCoordinator: this broker does not lead the group's partition, or
+	// ceased to, or ends.
+	ErrNotCoordinator = errors.New("coordinator: not the coordinator of the group")
+	// ErrLoading: the group's partition is being read.
+	ErrLoading = errors.New("coordinator: groups are being loaded")
+	// ErrUnavailable: the group's partition cannot be made, read or written to
+	// for some time, or too many requests wait.
+	ErrUnavailable = errors.New("coordinator: groups are not available")
+	// ErrTooLarge: an operation needs more than recordsBytesMax of records.
+	ErrTooLarge = errors.New("coordinator: records of one operation are too large")
+)
+
+const (
+	// requestsMax bounds the requests in the queue.
+	requestsMax = 10_000
+	// loadsMax bounds the partitions that are read at a time, so that they leave
+	// room on the pool to others.
+	loadsMax = 2
+	// checkEvery is how often shards are compared with the partitions that they
+	// are made of, and topics with the offsets that are kept of them.
+	checkEvery = time.Second
+	// retryAfter is how long a partition that could not be read is left alone.
+	retryAfter = time.Second
+)
+
+// Host is what the coordinator needs of its broker. Any goroutine may call it,
+// and no method blocks.
+type Host interface {
+	// Ready reports whether the broker serves.
+	Ready() bool
+	// Image returns the cluster metadata.
+	Image() *metadata.Image
+	// Replica returns this broker's replica of a partition, or nil.
+	Replica(ident.Partition) *node.Replica
+	// Post calls f on the goroutine that owns the partitions, in order.
+	Post(f func())
+	// Command proposes a change of the cluster metadata.
+	Command(metadata.Command, func(metadata.Result))
+	// Run performs work that may wait for the disk.
+	Run(f func())
+	// After calls f once, about when d has passed, unless stop is called before.
+	After(d time.Duration, f func()) (stop func())
+	// Now is the broker's clock.
+	Now() time.Time
+}
+
+// Coordinator coordinates the groups whose partitions this broker leads.
+type Coordinator struct {
+	h   Host
+	s   Settings
+	log *slog.Logger
+
+	mu       sync.Mutex
+	events   []func()
+	requests int  // among the events
+	ended    bool // Close was called
+	wake     chan struct{}
+	done     chan struct{}
+	closing  atomic.Bool // loads give up
+
+	// The goroutine's own.
+	draining bool
+	topic    *metadata.Topic // as it was when last looked for; nil if there is none
+	image    *metadata.Image // that the offsets were last compared with
+	shards   []*shard        // by partition; nil is unknown
+	toLoad   []*shard
+	loads    int
+	all      []func(time.Time, []*group.Shard, error) // wait for all shards
+	creating []func(error)                            // wait for the topic
+	checked  time.Time
+	armed    time.Time // when the alarm comes; zero if none is set
+	disarm   func()
+}
+
+// New starts a coordinator. Close ends it.
+func New(h Host, s Settings, log *slog.Logger) *Coordinator {
+	s.Group.Entropy, s.Group.Observe = entropy, observe(log)
+	if s.snapshotBytes == 0 {
+		s.snapshotBytes = snapshotBatchBytes
+	}
+	c := &Coordinator{
+		h: h, s: s, log: log, wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	go c.run()
+	c.nudge()
+	return c
+}
+
+// Do calls f with the shard of a group, or with why there is none, once, on the
+// coordinator's goroutine or at once. f must not block, and must not use the
+// shard after it returned.
+func (c *Coordinator) Do(groupID string, f func(now time.Time, s *group.Shard, err error)) {
+	c.request(func(err error) {
+		if err != nil {
+			f(time.Time{}, nil, err)
+			return
+		}
+		c.ensure(func(err error) {
+			var s *shard
+			if err == nil {
+				s, err = c.serving(c.partitionFor(groupID))
+			}
+			if err != nil {
+				f(time.Time{}, nil, err)
+				return
+			}
+			s.whenClean(f)
+		})
+	})
+}
+
+// Find calls done with nil when this broker coordinates a group, or with why it
+// does not, like Do. The topic of the groups is made if it does not exist. That
+// the group is being loaded is no error here.
+func (c *Coordinator) Find(groupID string, done func(error)) {
+	c.request(func(err error) {
+		if err != nil {
+			done(err)
+			return
+		}
+		c.ensure(func(err error) {
+			if err == nil {
+				_, err = c.serving(c.partitionFor(groupID))
+			}
+			if errors.Is(err, ErrLoading) {
+				err = nil
+			}
+			done(err)
+		})
+	})
+}
+
+// All calls f, like Do, with the shards of all partitions that this broker leads
+// when all of them are loaded. With an error they are not all.
+func (c *Coordinator) All(f func(now time.Time, shards []*group.Shard, err error)) {
+	c.request(func(err error) {
+		if err != nil {
+			f(time.Time{}, nil, err)
+			return
+		}
+		if c.check(); len(c.all) >= requestsMax {
+			f(time.Time{}, nil, ErrUnavailable)
+			return
+		}
+		c.all = append(c.all, f)
+		c.answerAll()
+	})
+}
+
+// Make makes the topic of the groups if it does not exist, and calls done once,
+// like Do.
+func (c *Coordinator) Make(done func(error)) {
+	c.request(func(err error) {
+		if err != nil {
+			done(err)
+			return
+		}
+		c.ensure(done)
+	})
+}
+
+// Drain answers all requests that wait for members or time, and from then on
+// refuses every request. What is being appended is still answered with its
+// outcome.
+func (c *Coordinator) Drain() {
+	c.post(func() {
+		c.draining = true
+		for _, s := range c.shards {
+			if s != nil {
+				s.drain()
+			}
+		}
+		c.release(ErrNotCoordinator)
+	})
+}
+
+// Close answers everything that still waits and ends the coordinator. It blocks
+// until that is done.
+func (c *Coordinator) Close() {
+	c.closing.Store(true)
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.nudge()
+	<-c.done
+}
+
+// request queues f, or calls it with an error at once.
+func (c *Coordinator) request(f func(error)) {
+	c.mu.Lock()
+	switch {
+	case c.ended:
+		c.mu.Unlock()
+		f(ErrNotCoordinator)
+		return
+	case c.requests >= requestsMax:
+		c.mu.Unlock()
+		f(ErrUnavailable)
+		return
+	}
+	c.requests++
+	c.events = append(c.events, func() {
+		if c.draining {
+			f(ErrNotCoordinator)
+			return
+		}
+		f(nil)
+	})
+	c.mu.Unlock()
+	c.nudge()
+}
+
+// post queues the outcome of something under way. After the end nobody waits for
+// it.
+func (c *Coordinator) post(f func()) {
+	c.mu.Lock()
+	c.events = append(c.events, f)
+	c.mu.Unlock()
+	c.nudge()
+}
+
+func (c *Coordinator) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run turns until Close.
+func (c *Coordinator) run() {
+	defer close(c.done)
+	for range c.wake {
+		if c.turn() {
+			return
+		}
+	}
+}
+
+// turn takes everything that waits, lets time pass, and hands out what shards
+// want to append. It returns true at the end.
+func (c *Coordinator) turn() bool {
+	c.mu.Lock()
+	events, ended := c.events, c.ended
+	c.events, c.requests = nil, 0
+	c.mu.Unlock()
+	for _, f := range events {
+		f()
+	}
+	if ended {
+		c.end()
+		return true
+	}
+	now := c.h.Now()
+	if !now.Before(c.checked.Add(checkEvery)) {
+		c.checked = now
+		c.check()
+	}
+	next := c.checked.Add(checkEvery)
+	for _, s := range c.shards {
+		if s == nil || s.g == nil {
+			continue
+		}
+		if at := s.g.Next(); !at.IsZero() && !now.Before(at) {
+			s.g.Tick(now)
+		}
+		s.flush(now)
+		if s.g == nil { // it has ended
+			continue
+		}
+		if at := s.g.Next(); !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	c.arm(now, next)
+	return false
+}
+
+// arm asks to be woken at a time, unless that is so already.
+func (c *Coordinator) arm(now, at time.Time) {
+	if !c.armed.IsZero() && !at.Before(c.armed) {
+		return
+	}
+	if c.disarm != nil {
+		c.disarm()
+	}
+	c.armed = at
+	c.disarm = c.h.After(max(at.Sub(now), time.Millisecond), func() {
+		c.post(func() { c.armed = time.Time{} })
+	})
+}
+
+// end answers everything that waits.
+func (c *Coordinator) end() {
+	if c.disarm != nil {
+		c.disarm()
+	}
+	c.stopAll()
+	c.release(ErrNotCoordinator)
+}
+
+// release answers the requests that wait for the topic or for all shards.
+func (c *Coordinator) release(err error) {
+	creating, all := c.creating, c.all
+	c.creating, c.all = nil, nil
+	for _, done := range creating {
+		done(err)
+	}
+	for _, f := range all {
+		f(time.Time{}, nil, err)
+	}
+}

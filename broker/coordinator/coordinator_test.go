@@ -1,0 +1,466 @@
+package coordinator
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/varvelog/varve/broker/group"
+	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+func TestPartitionOfAGroup(t *testing.T) {
+	for id, hash := range map[string]int32{
+		"": 0, "a": 97, "hello": 99162322, "polygenelubricants": 0, // whose hash is the least int32
+		"Hello World": 862545276, // -862545276
+		"\U0001d54f":  1772999 - 1772999 + 31*0xd835 + 0xdd4f,
+	} {
+		if got := partitionFor(id, 1<<30); got != hash%(1<<30) {
+			t.Errorf("%q: %d, want %d", id, got, hash)
+		}
+		if got := partitionFor(id, 50); got != hash%50 {
+			t.Errorf("%q of 50: %d, want %d", id, got, hash%50)
+		}
+	}
+}
+
+func TestCommitsSurviveCrashes(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	for life := range int64(3) {
+		for g := range 7 {
+			id := fmt.Sprintf("g%d", g)
+			if o, err := w.fetch(id, "t"); err != nil || o != life-1 {
+				t.Fatalf("life %d, %s: offset %d, %v", life, id, o, err)
+			}
+			if err := w.commit(id, "t", life, "m"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.die(testSettings())
+		if err := w.loaded(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What waits goes together, and outcomes come in order (O3).
+func TestWaitingCommitsShareABatch(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commit("g", "t", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.hold()
+	var waiting []<-chan error
+	for i := range int64(100) {
+		waiting = append(waiting, w.commitLater("g", "t", i, ""))
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 0 {
+		t.Fatalf("uncommitted offset %d is seen, %v", o, err)
+	}
+	w.release()
+	for _, c := range waiting {
+		if err := take(t, c, "a commit"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 99 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+	o, err := w.part("g").Offsets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunk, err := w.part("g").Read(0, o.HighWatermark, 1<<20, true)
+	if err != nil || chunk.Batches > 4 || o.HighWatermark != 101 {
+		t.Errorf("%d records in %d batches, %v", o.HighWatermark, chunk.Batches, err)
+	}
+}
+
+// A log that holds much more than its state is rewritten under commits, and
+// nothing is lost (O4).
+func TestRewriteUnderCommits(t *testing.T) {
+	s := testSettings()
+	s.RewriteBytes, s.snapshotBytes = 64<<10, 1
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), s)
+	w.topic("t", 1)
+	want := map[string]int64{}
+	text := strings.Repeat("x", 1000)
+	var waiting []<-chan error
+	for i := range int64(1000) {
+		id := fmt.Sprintf("g%d", i%5)
+		waiting = append(waiting, w.commitLater(id, "t", i, text))
+		want[id] = i
+		if i%50 == 0 {
+			for _, c := range waiting {
+				if err := take(t, c, "a commit"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			waiting = nil
+		}
+	}
+	for _, c := range waiting {
+		if err := take(t, c, "a commit"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	moved := 0
+	for i := range int32(3) {
+		topic, _ := w.Image().Topic(Topic)
+		o, err := w.Replica(ident.Partition{Topic: topic.ID, Index: i}).Partition.Offsets()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.LogStart > 0 {
+			moved++
+		}
+		if n := o.HighWatermark - o.LogStart; n > 400 {
+			t.Errorf("partition %d still has %d records", i, n)
+		}
+	}
+	if moved == 0 {
+		t.Fatal("no log was rewritten")
+	}
+	for range 2 {
+		for id, o := range want {
+			if got, err := w.fetch(id, "t"); err != nil || got != o {
+				t.Fatalf("%s: offset %d, want %d, %v", id, got, o, err)
+			}
+		}
+		w.die(s)
+		if err := w.loaded(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Wherever the process dies, also within a rewrite, the offsets that were
+// acknowledged are there, and none goes back (C2, O4).
+func TestCrashesWithinARewrite(t *testing.T) {
+	s := testSettings()
+	s.RewriteBytes, s.Partitions, s.snapshotBytes = 16<<10, 1, 1
+	text := strings.Repeat("x", 1000)
+	rewritten := 0
+	for seed := range uint64(80) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), s)
+		w.topic("t", 1)
+		if _, err := w.fetch("g0", "t"); err != nil {
+			t.Fatal(err)
+		}
+		w.hang(rng.IntN(120))
+		acked, sent := map[string]int64{}, map[string]int64{}
+		type commit struct {
+			id     string
+			offset int64
+			out    <-chan error
+		}
+		var line []commit
+		for i := range int64(60) {
+			id := fmt.Sprintf("g%d", i%3)
+			line = append(line, commit{id, i, w.commitLater(id, "t", i, text)})
+			sent[id] = i
+			// The coordinator has seen it.
+			if _, err := w.fetch(id, "t"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.die(s)
+		for _, c := range line {
+			if err := take(t, c.out, "an answer"); err == nil {
+				acked[c.id] = max(acked[c.id], c.offset+1)
+			}
+		}
+		if err := w.loaded(); err != nil {
+			t.Fatal(err)
+		}
+		for id, last := range sent {
+			got, err := w.fetch(id, "t")
+			if err != nil || got < acked[id]-1 || got > last {
+				t.Fatalf("seed %d, %s: offset %d, acknowledged %d, sent %d, %v", seed, id, got, acked[id]-1, last, err)
+			}
+		}
+		o, err := w.part("g0").Offsets()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.LogStart > 0 {
+			rewritten++
+		}
+		w.c.Close()
+	}
+	if rewritten < 5 || rewritten > 75 {
+		t.Errorf("%d of 80 crashes came behind a rewrite", rewritten)
+	}
+}
+
+// A replica that leads again under another epoch loads again, and what was to be
+// appended under the old one is not (O1).
+func TestNewEpochLoadsAgain(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commit("g", "t", 5, ""); err != nil {
+		t.Fatal(err)
+	}
+	p := w.part("g")
+	w.hold()
+	late := w.commitLater("g", "t", 6, "")
+	if _, err := w.fetch("g", "t"); err != nil { // the commit was seen
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	epoch := p.LeaderEpoch()
+	p.Unlead()
+	p.Lead(uint64(epoch) + 1)
+	w.mu.Unlock()
+	w.release()
+	if err := take(t, late, "the late commit"); !errors.Is(err, ErrNotCoordinator) {
+		t.Fatalf("committed under an old epoch: %v", err)
+	}
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 5 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+	w.mu.Lock()
+	p.Unlead()
+	w.mu.Unlock()
+	if _, err := w.fetch("g", "t"); !errors.Is(err, ErrNotCoordinator) {
+		t.Fatalf("served without leading: %v", err)
+	}
+	w.mu.Lock()
+	p.Lead(uint64(epoch) + 2)
+	w.mu.Unlock()
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 5 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+}
+
+// A record that cannot be read keeps its partition's groups away, loudly, and no
+// others.
+func TestDamagedShardFailsAlone(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	for _, id := range []string{"a", "b", "c"} { // one in each partition
+		if err := w.commit(id, "t", 5, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := buildAppend([]group.Record{{Key: []byte{0, 1, 99}, Value: []byte{0}}}, w.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := w.part("a")
+	a.Done = func(*partition.Append) {}
+	w.Post(func() { p.Produce(a) })
+	w.die(testSettings())
+	if err := w.loaded(); !errors.Is(err, ErrUnavailable) || !errors.Is(err, group.ErrCorrupt) {
+		t.Fatal(err)
+	}
+	if _, err := w.fetch("a", "t"); !errors.Is(err, ErrUnavailable) {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"b", "c"} {
+		if o, err := w.fetch(id, "t"); err != nil || o != 5 {
+			t.Fatalf("%s: %d %v", id, o, err)
+		}
+	}
+	if !strings.Contains(w.log.String(), "groups cannot be loaded") {
+		t.Error("nobody was told")
+	}
+}
+
+// What has no room is refused at once, and what comes later is taken.
+func TestRefusedAppend(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commit("g", "t", 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	p := w.part("g")
+	fill, err := buildAppend([]group.Record{{Key: []byte{0, 99}, Value: make([]byte, 8<<20-100)}}, w.Now()) // of a version to be skipped
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill.Done = func(*partition.Append) {}
+	w.hang(0)
+	w.Post(func() { p.Produce(fill) })
+	if err := w.commit("g", "t", 2, strings.Repeat("x", 4000)); !errors.Is(err, ErrUnavailable) || !errors.Is(err, partition.ErrQueueFull) {
+		t.Fatal(err)
+	}
+	w.hang(-1)
+	w.Post(func() {})
+	if o, err := w.fetch("g", "t"); err != nil || o != 1 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+	if err := w.commit("g", "t", 3, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.die(testSettings())
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 3 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+}
+
+// A log of which nothing is left is emptied.
+func TestRewriteOfNothing(t *testing.T) {
+	s := testSettings()
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), s)
+	w.topic("t", 1)
+	for i := range int64(5) {
+		if err := w.commit("g", "t", i, strings.Repeat("x", 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	w.c.Do("g", func(now time.Time, s *group.Shard, err error) {
+		s.DeleteGroup(now, "g", func(err error) { done <- err })
+	})
+	if err := take(t, done, "the deletion"); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != -1 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+	w.c.Do("g", func(time.Time, *group.Shard, error) { w.c.s.RewriteBytes = 1 })
+	if err := w.commit("g", "t", 1, ""); err != nil { // behind the rewrite
+		t.Fatal(err)
+	}
+	o, err := w.part("g").Offsets()
+	if err != nil || o.LogStart != 7 || o.HighWatermark != 8 {
+		t.Errorf("%+v %v", o, err)
+	}
+	w.die(s)
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 1 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+}
+
+// Offsets of deleted topics go, also while the topic is made anew, and those of
+// other topics stay.
+func TestDeletedTopics(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	w.topic("u", 2)
+	for g := range 7 {
+		for _, topic := range []string{"t", "u"} {
+			if err := w.commit(fmt.Sprintf("g%d", g), topic, 5, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{1}})
+	w.topic("t", 3)
+	if err := w.commit("g0", "t", 1, ""); err != nil { // to the new topic
+		t.Fatal(err)
+	}
+	for range 2 {
+		for g := range 7 {
+			id, want := fmt.Sprintf("g%d", g), int64(-1)
+			if g == 0 {
+				want = 1
+			}
+			// A commit waits for what comes before it.
+			if err := w.commit(id, "u", 6, ""); err != nil {
+				t.Fatal(err)
+			}
+			if o, err := w.fetch(id, "t"); err != nil || o != want {
+				t.Fatalf("%s: %d, want %d, %v", id, o, want, err)
+			}
+			if o, err := w.fetch(id, "u"); err != nil || o != 6 {
+				t.Fatalf("%s: %d %v", id, o, err)
+			}
+		}
+		w.die(testSettings())
+		if err := w.loaded(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.c.Close() // the topic goes while nobody looks
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{2}})
+	w.die(testSettings())
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.commit("g3", "t", 9, ""); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g3", "u"); err != nil || o != -1 {
+		t.Fatalf("%d %v", o, err)
+	}
+}
+
+// The queue of requests has a bound, and everything in it is answered at the end
+// (O5).
+func TestQueueIsBoundedAndAnswered(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	busy, free := make(chan struct{}), make(chan struct{})
+	w.c.Find("g", func(error) { close(busy); <-free })
+	take(t, busy, "the goroutine")
+	answers := make(chan error, 2*requestsMax)
+	for range requestsMax + 5 {
+		w.c.Do("g", func(_ time.Time, _ *group.Shard, err error) { answers <- err })
+	}
+	for range 5 {
+		if err := take(t, answers, "a refusal"); !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	if len(answers) != 0 {
+		t.Fatalf("%d more answers", len(answers))
+	}
+	closed := make(chan struct{})
+	go func() { w.c.Close(); close(closed) }()
+	close(free)
+	take(t, closed, "the end")
+	if len(answers) != requestsMax {
+		t.Fatalf("%d answers, want %d", len(answers), requestsMax)
+	}
+	if _, err := w.fetch("g", "t"); !errors.Is(err, ErrNotCoordinator) {
+		t.Fatal(err)
+	}
+}
+
+// A drain answers who waits for time at once, and who waits for the disk with
+// the outcome.
+func TestDrain(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commit("g", "t", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.hold()
+	late := w.commitLater("g", "t", 1, "")
+	if _, err := w.fetch("g", "t"); err != nil {
+		t.Fatal(err)
+	}
+	w.c.Drain()
+	if _, err := w.fetch("g", "t"); !errors.Is(err, ErrNotCoordinator) {
+		t.Fatal(err)
+	}
+	if len(late) != 0 {
+		t.Fatal("answered before the outcome is known")
+	}
+	w.release()
+	if err := take(t, late, "the commit"); err != nil {
+		t.Fatal(err)
+	}
+}

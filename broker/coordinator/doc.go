@@ -1,0 +1,40 @@
+// Package coordinator runs consumer groups (design decision D9): it spreads them
+// over the partitions of __consumer_offsets as Kafka does, and gives each
+// partition that this broker leads its shard of package group, a log to write to,
+// the time, and the state that replaying the log makes.
+//
+// Invariants:
+//
+//	O1 A shard serves from the end of its replay on until its partition ceases
+//	   to be led under the epoch of the replay. What it appends is proposed under
+//	   that epoch or not at all.
+//	O2 The records of one operation are one batch, or part of one: all of them
+//	   are in the log or none is.
+//	O3 At most one batch of a shard is in flight; what comes meanwhile waits and
+//	   goes together. So outcomes come in the order of the operations.
+//	O4 The log start moves up to a snapshot only when all of the snapshot is
+//	   committed, with no other record between its parts: whatever point a crash
+//	   hits, replay gives the same state (C2).
+//	O5 Every function given to Do, All and Find is called once, also at the end
+//	   (R4).
+//
+// # Bounding the replay
+//
+// There is no compaction of logs yet. Instead, when the log of a shard holds more
+// than 8 MiB and more than four times the bytes of the state in it, the shard
+// appends a snapshot of that state and has the log begin there. The records of
+// operations that come meanwhile wait behind it.
+//
+// # Concurrency
+//
+// One goroutine owns all shards and calls what is given to Do, All and Find. Its
+// queue takes at most requestsMax requests, beyond which they are refused;
+// everything else in it is the outcome of something under way, of which there is
+// a bounded number for each shard. A log is read on the host's pool, by whoever
+// then owns the shard that it builds; at most loadsMax at a time.
+//
+// # Not here
+//
+// Kafka's error codes and request formats, which are in package kafka; what a
+// group does, which is in package group; transactional offset commits.
+package coordinator

@@ -1,0 +1,73 @@
+package coordinator
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/varvelog/varve/broker/group"
+	"github.com/varvelog/varve/broker/metadata"
+)
+
+// dropTopics removes the offsets of topics that are not in img, or are there
+// under another id than in last, which may be nil.
+func (s *shard) dropTopics(now time.Time, last, img *metadata.Image) {
+	if s.unsure = !s.c.h.Ready(); s.unsure { // then the image may be an old one
+		return
+	}
+	var gone []string
+	for _, topic := range s.g.Topics() {
+		t, ok := img.Topic(topic)
+		if !ok {
+			gone = append(gone, topic)
+			continue
+		}
+		if last == nil {
+			continue
+		}
+		if old, had := last.Topic(topic); had && old.ID != t.ID {
+			gone = append(gone, topic)
+		}
+	}
+	// An offset that is being appended now may bring a topic back.
+	s.unsure = s.g.Pending() > 0
+	if len(gone) == 0 {
+		return
+	}
+	s.drops++
+	s.g.DropTopics(now, gone, func(err error) {
+		s.drops--
+		s.c.post(s.clean)
+		if err != nil {
+			s.unsure = true
+			s.c.log.Warn("offsets of deleted topics cannot be removed; tried again", "partition", s.id.Index, "error", err)
+		}
+	})
+}
+
+// request is what Do is given.
+type request func(now time.Time, s *group.Shard, err error)
+
+// whenClean calls f when no offset of a topic that is gone is seen any more: a
+// topic of the same name must not begin with them.
+func (s *shard) whenClean(f request) {
+	switch {
+	case s.drops == 0:
+		f(s.c.h.Now(), s.g, nil)
+	case len(s.held) >= requestsMax:
+		f(time.Time{}, nil, fmt.Errorf("%w: offsets of deleted topics are being removed", ErrUnavailable))
+	default:
+		s.held = append(s.held, f)
+	}
+}
+
+// clean calls what waited.
+func (s *shard) clean() {
+	if s.drops > 0 || s.stopped {
+		return
+	}
+	held := s.held
+	s.held = nil
+	for _, f := range held {
+		f(s.c.h.Now(), s.g, nil)
+	}
+}

@@ -1,0 +1,111 @@
+package group
+
+import (
+	"bytes"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// FuzzReplay feeds any record to a loading shard: it never panics, holds no more
+// than a small multiple of what it was given, and what it took comes out of its
+// snapshot again.
+func FuzzReplay(f *testing.F) {
+	r := newRig(f, nil)
+	ms := r.statics(2)
+	r.put(ms[0].MemberID, ms[0].Generation, "orders", 0, 5)
+	for _, rec := range r.log.committed {
+		f.Add(rec.Key, rec.Value)
+	}
+	f.Add(groupKey(nil, "g"), []byte("\x00\x04\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\x0f"))
+	f.Add(offsetKey(nil, "g", "t", 0), []byte("\x00\x04\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x02\x01\x00\x00\x00\x00\x00\x00\x00\x07\x00"))
+	c := r.c
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		if len(key)+len(value) > 1<<16 {
+			return
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s := New(c, &fakeLog{})
+		err := s.Replay(key, value)
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(64<<10+64*(len(key)+len(value))); got > most {
+			t.Fatalf("%d bytes for %d", got, len(key)+len(value))
+		}
+		if err != nil && len(s.groups) != 0 {
+			t.Fatal("a refused record leaves a group")
+		}
+		snapshot := s.Snapshot()
+		again := New(c, &fakeLog{})
+		for _, rec := range snapshot {
+			if err := again.Replay(rec.Key, rec.Value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !reflect.DeepEqual(again.Snapshot(), snapshot) {
+			t.Fatal("another snapshot")
+		}
+		s.Start(r.now)
+		if err := s.verify(); err != nil {
+			t.Fatal(err)
+		}
+		s.Tick(r.now.Add(1 << 62))
+	})
+}
+
+// FuzzValues checks the readers against the ones of kmsg: what both read they
+// read alike.
+func FuzzValues(f *testing.F) {
+	f.Add(metadataValue{protocolType: "c", protocol: "p", leader: "m", members: []memberValue{{id: "m", instance: "i", subscription: []byte("s"), assignment: []byte{}}}}.appendTo(nil))
+	f.Add(offset{5, 2, "m", 7, -1}.appendTo(nil))
+	f.Add(offset{5, -1, "m", 7, 9}.appendTo(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 1<<12 {
+			return
+		}
+		if o, err := parseOffset(b); err == nil {
+			var k kmsg.OffsetCommitValue
+			if err := k.ReadFrom(b); err != nil {
+				return // of tagged fields that it knows it wants a form
+			}
+			if k.Offset != o.offset || k.Metadata != o.metadata || k.CommitTimestamp != o.commit || k.Version >= 3 && max(k.LeaderEpoch, -1) != o.epoch {
+				t.Fatalf("%+v, want %+v", o, k)
+			}
+		}
+		v, err := parseGroup(b)
+		if err != nil {
+			return
+		}
+		var k kmsg.GroupMetadataValue
+		if err := k.ReadFrom(b); err != nil {
+			t.Fatal(err)
+		}
+		if k.ProtocolType != v.protocolType || k.Generation != v.generation || len(k.Members) != len(v.members) {
+			t.Fatalf("%+v, want %+v", v, k)
+		}
+		for i, m := range v.members {
+			w := k.Members[i]
+			if m.id != w.MemberID || m.session != w.SessionTimeoutMillis || !bytes.Equal(m.subscription, w.Subscription) || !bytes.Equal(m.assignment, w.Assignment) {
+				t.Fatalf("%+v, want %+v", m, w)
+			}
+		}
+		if round := v.appendTo(nil); len(round) > v.valueBytes() {
+			t.Fatalf("%d bytes, not %d", len(round), v.valueBytes())
+		}
+	})
+}
+
+// FuzzSubscription feeds any metadata to the one place that looks into it.
+func FuzzSubscription(f *testing.F) {
+	f.Add(subscribe("orders", "payments"))
+	f.Add([]byte("\x00\x00\x7f\xff\xff\xff\x00\x01a"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		total := 0
+		subscription(b, func(name []byte) { total += 2 + len(name) })
+		if total > len(b) {
+			t.Fatalf("%d bytes of topics in %d", total, len(b))
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/tiering/manifest"
+)
+
+// names reports whether the manifest of a partition that serves names an
+// object. The broker that serves has applied everything that was ever committed.
+func (s *run) names(p ident.Partition, id manifest.ID) bool {
+	if s.broker == nil {
+		return false
+	}
+	at := s.broker.partition(p)
+	if at == nil {
+		return false
+	}
+	if _, err := at.Offsets(); err != nil {
+		return false
+	}
+	return named(at, id)
+}
+
+func named(at *partition.Partition, id manifest.ID) bool {
+	list := at.Tiered()
+	for i := range list.Len() {
+		if list.At(i).ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// checkDiscard: S3. Nobody asks for the deletion of an object that a manifest
+// names.
+func (s *run) checkDiscard(p ident.Partition, seg *manifest.Segment) {
+	if s.names(p, seg.ID) {
+		s.fail("S3", "the object of [%d, %d) of %v is to be deleted, and the manifest names it", seg.Base, seg.End, p)
+	}
+}
+
+// checkRemoval: S3. No object is deleted that a manifest names, or named until
+// less than the grace ago. What a broker that is down would find by replay is
+// looked at when it serves again (checkNamed).
+func (s *run) checkRemoval(o *object) {
+	s.checkDiscard(o.id, &o.segment)
+	if p := s.model.part(o.id); !o.named || p == nil || p.topic.state != live {
+		return
+	}
+	// Without a tombstone seen, the broker went before it served again.
+	if age := s.now.Sub(o.unnamed); !o.unnamed.IsZero() && age < s.plan.tierGrace {
+		s.fail("S3", "the object of [%d, %d) of %v is deleted %v after the manifest named it; the grace is %v", o.segment.Base, o.segment.End, o.id, age, s.plan.tierGrace)
+	}
+}
+
+// checkDropTopic: S3. Only what is left of deleted topics is deleted as a whole,
+// and not before the grace.
+func (s *run) checkDropTopic(id ident.TopicID) {
+	image := s.broker.node.Image()
+	if _, there := image.TopicByID(id); there {
+		s.fail("S3", "the objects of topic %x are to be deleted, which exists", id[:4])
+	}
+	for d := range image.Dropped() {
+		if age := s.now.UnixMilli() - d.DeletedAtMs; d.ID == id && age < s.plan.tierGrace.Milliseconds() {
+			s.fail("S3", "the objects of topic %x are to be deleted %d ms after it; the grace is %v", id[:4], age, s.plan.tierGrace)
+		}
+	}
+}
+
+// orphaned reports whether nobody can know of an object: its upload or its
+// commit had no answer.
+func (s *run) orphaned(o *object) bool {
+	if o.lost {
+		return true
+	}
+	if o.named {
+		return false
+	}
+	if p := s.model.part(o.id); p != nil && p.commitFailed == o.life {
+		return true
+	}
+	return o.life != s.broker && o.life.ended.Sub(o.told) < commitTime
+}
+
+// commitTime is how long a commit may take.
+const commitTime = 15 * time.Second
+
+// checkStore: S3. When all is quiet, every object is named by a manifest, or is
+// the garbage of an upload or of a commit that was lost.
+func (s *run) checkStore() {
+	s.stats.Orphans, s.stats.Objects = 0, len(s.store.objects)
+	for _, o := range s.store.sorted() {
+		p := s.model.part(o.id)
+		dropped, ok := s.store.dropped[o.id.Topic]
+		switch {
+		case p == nil || p.topic.state == deleted && ok && !o.stored.After(dropped):
+			s.fail("S3", "%s is left of a topic that was deleted", o.key)
+		case s.names(o.id, o.segment.ID):
+		case s.orphaned(o):
+			s.stats.Orphans++
+		default:
+			s.fail("S3", "%s (stored after %v, answered after %v) is named by no manifest and is nobody's loss", o.key, o.stored.Sub(begin), o.told.Sub(begin))
+		}
+	}
+}

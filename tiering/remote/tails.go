@@ -1,0 +1,168 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/tiering/manifest"
+	"github.com/varvelog/varve/tiering/segfile"
+)
+
+// tails are the parsed tails in memory.
+type tails struct {
+	max  int64
+	room budget // of bytes that are being loaded
+
+	mu      sync.Mutex
+	parsed  *lru[[16]byte, *segfile.Tail]
+	loading map[[16]byte]*tailFlight
+}
+
+// tailFlight is a tail on its way.
+type tailFlight struct {
+	done   chan struct{} // closed when tail or err is set
+	tail   *segfile.Tail
+	err    error
+	cancel context.CancelFunc
+
+	readers int // guarded by the mutex of tails
+}
+
+func newTails(max int64) *tails {
+	return &tails{
+		max: max, room: budget{max: max},
+		parsed: newLRU[[16]byte, *segfile.Tail](), loading: map[[16]byte]*tailFlight{},
+	}
+}
+
+// has tells whether a tail is in memory.
+func (t *tails) has(id [16]byte) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.parsed.peek(id) != nil
+}
+
+func (t *tails) bytes() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.parsed.cost
+}
+
+// join returns a tail, or the flight that will bring it. created tells that the
+// caller has to start it.
+func (t *tails) join(id [16]byte) (tail *segfile.Tail, f *tailFlight, created bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tail, ok := t.parsed.get(id); ok {
+		return tail, nil, false
+	}
+	f = t.loading[id]
+	if f == nil {
+		f, created = &tailFlight{done: make(chan struct{})}, true
+		t.loading[id] = f
+	}
+	f.readers++
+	return nil, f, created
+}
+
+// leave ends the flight if its last reader does not wait any more. The chunks
+// that are being downloaded for it go on.
+func (t *tails) leave(id [16]byte, f *tailFlight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.readers--
+	if f.readers == 0 {
+		if t.loading[id] == f {
+			delete(t.loading, id)
+		}
+		f.cancel()
+	}
+}
+
+func (t *tails) land(id [16]byte, f *tailFlight, tail *segfile.Tail, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.tail, f.err = tail, err
+	if t.loading[id] == f {
+		delete(t.loading, id)
+	}
+	if err == nil {
+		t.parsed.put(id, tail, tail.MemoryBytes())
+		for t.parsed.cost > t.max && t.parsed.len() > 1 {
+			oldest, _, _ := t.parsed.oldest()
+			t.parsed.remove(oldest)
+		}
+	}
+	close(f.done)
+}
+
+// Tail returns what a segment's object says behind its data, verified. It does
+// not change. It may block on the store. The errors are those of Read.
+func (r *Reader) Tail(ctx context.Context, p ident.Partition, seg *manifest.Segment) (*segfile.Tail, error) {
+	o := r.object(p, seg)
+	return r.tail(ctx, &o)
+}
+
+func (r *Reader) tail(ctx context.Context, o *object) (*segfile.Tail, error) {
+	t, f, created := r.tails.join(o.id)
+	if t != nil {
+		return t, nil
+	}
+	if created {
+		base, cancel := context.WithCancel(r.base)
+		f.cancel = cancel
+		if !r.table.begin() {
+			r.tails.land(o.id, f, nil, ErrClosed)
+		} else {
+			go func(o object) {
+				defer r.running.Done()
+				t, err := r.loadTail(base, &o)
+				r.tails.land(o.id, f, t, err)
+			}(*o)
+		}
+	}
+	defer r.tails.leave(o.id, f)
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return f.tail, f.err
+}
+
+// loadTail reads and parses a tail.
+func (r *Reader) loadTail(ctx context.Context, o *object) (*segfile.Tail, error) {
+	if err := o.seg.Check(); err != nil {
+		return nil, r.damage(o, 0, 0, o.seg.ObjectBytes, err.Error())
+	}
+	from, n := o.seg.TailOffset(), o.seg.ObjectBytes-o.seg.TailOffset()
+	taken, err := r.tails.room.acquire(ctx, n)
+	if err != nil {
+		return nil, r.ended(err)
+	}
+	defer r.tails.room.release(taken)
+	var t *segfile.Tail
+	err = r.mend(o, func(fresh span) error {
+		u := cursor{r: r, o: o, fresh: fresh}
+		defer u.close()
+		b := make([]byte, n)
+		if err := u.copy(ctx, b, from); err != nil {
+			return r.ended(err)
+		}
+		t, err = segfile.ParseTail(o.seg, o.p, b)
+		switch {
+		case errors.Is(err, segfile.ErrVersion):
+			// A newer broker wrote it: nothing is wrong with the bytes.
+			return errors.Join(ErrUnavailable, err)
+		case err != nil:
+			return r.damage(o, from, from, o.seg.ObjectBytes, err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
