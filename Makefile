@@ -32,10 +32,10 @@ test: ## vet, then run every test
 race: ## run every test under the race detector
 	$(GO) test -race ./...
 
-test-s3: ## try the S3 driver with a gateway inside the test process
+test-s3: ## try the S3 driver and the broker with a gateway inside the test process
 	cd tests/s3gw && $(GO) vet ./... && $(GO) test ./...
 
-test-minio: ## try the S3 driver with MinIO, which is built first (minutes)
+test-minio: ## try them with MinIO, which is built first (minutes)
 	scripts/minio.sh run sh -c 'cd tests/s3gw && $(GO) test -count=1 ./...'
 
 gofmt: ## fail if a Go file is not formatted

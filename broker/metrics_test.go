@@ -2,9 +2,8 @@ package broker
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,20 +47,7 @@ func runLogged(t *testing.T, set ...string) (*running, *logBuffer) {
 	t.Helper()
 	lines := &logBuffer{}
 	log := slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	set = append([]string{"tier.url=file://" + t.TempDir()}, set...)
-	b, err := Open(Components{FS: vfs.NewMem(vfs.MemOptions{}), Listen: net.Listen, Now: time.Now, Log: log, Version: "1.2.3"}, settings(t, set...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	r := &running{b: b, stop: stop, done: make(chan error, 1)}
-	go func() { r.done <- b.Run(ctx) }()
-	select {
-	case <-b.Ready():
-	case err := <-r.done:
-		t.Fatalf("ended before it was ready: %v", err)
-	}
-	return r, lines
+	return runWith(t, Components{FS: vfs.NewMem(vfs.MemOptions{}), Log: log, Version: "1.2.3"}, settings(t, set...)), lines
 }
 
 func (r *running) scrape(t *testing.T) *metrictest.Scrape {
@@ -82,9 +68,10 @@ func (r *running) stage(t *testing.T, name, spec string) {
 		if err == nil {
 			return
 		}
-		if !strings.Contains(err.Error(), admin.ErrNotFound.Error()) {
+		if !errors.Is(err, admin.ErrNotFound) {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -151,15 +138,31 @@ func use(t *testing.T, r *running) {
 	}
 	offsets := map[string]map[int32]kgo.EpochOffset{"plain": {0: {Epoch: -1, Offset: 1}}}
 	committed := make(chan error, 1)
-	reader.CommitOffsetsSync(t.Context(), offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) { committed <- err })
+	reader.CommitOffsetsSync(t.Context(), offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, _ *kmsg.OffsetCommitResponse, err error) {
+		committed <- err
+	})
 	if err := <-committed; err != nil {
 		t.Fatal(err)
 	}
-	letters := r.client(t, kgo.ConsumeTopics("dlq.chained"), kgo.MetadataMinAge(time.Millisecond*10))
-	for letters.PollFetches(t.Context()).NumRecords() == 0 { // delivered
+	for !r.delivered("dlq.chained") {
+		time.Sleep(time.Millisecond)
 	}
 	garbage(t, cl, -1)
 	garbage(t, cl, 0)
+}
+
+// delivered reports whether partition 0 of a topic has something.
+func (r *running) delivered(topic string) bool {
+	t, ok := r.b.node.Image().Topic(topic)
+	if !ok {
+		return false
+	}
+	p := r.b.node.Replica(ident.Partition{Topic: t.ID})
+	if p == nil || p.Partition == nil {
+		return false
+	}
+	o, err := p.Partition.Offsets()
+	return err == nil && o.HighWatermark > 0
 }
 
 // garbage produces something that is no batch, and waits for what becomes of it.
@@ -190,10 +193,24 @@ type pinned struct {
 func (p pinned) MaxVersion() int16 { return p.version }
 
 func TestMetrics(t *testing.T) {
-	r, lines := runLogged(t)
+	r, lines := runLogged(t, "group.initial.rebalance.delay.ms=0")
 	use(t, r)
 	s := r.scrape(t)
+	t.Run("values", func(t *testing.T) { checkValues(t, s) })
+	t.Run("declared", func(t *testing.T) { checkDeclared(t, s) })
+	log := lines.String()
+	for _, want := range []string{
+		`level=DEBUG msg="produce refused"`, "topic=plain partition=0", "api=Produce api_version=7",
+		`level=DEBUG msg="request aborted"`, "duration_seconds=", "client_id=kgo",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %q in the log", want)
+		}
+	}
+	r.end(t)
+}
 
+func checkValues(t *testing.T, s *metrictest.Scrape) {
 	value(t, s, 3, "varve_topic_received_records_total", "topic=plain")
 	value(t, s, 5, "varve_topic_received_records_total", "topic=chained")
 	value(t, s, 1, "varve_topic_received_batches_total", "topic=chained")
@@ -249,24 +266,10 @@ func TestMetrics(t *testing.T) {
 	value(t, s, 0, "varve_partitions", "state=damaged")
 	value(t, s, 1, "varve_ready")
 	value(t, s, 1, "varve_build_info", "version=1.2.3")
-
-	log := lines.String()
-	for _, want := range []string{
-		`level=DEBUG msg="produce refused"`, "topic=plain partition=0", "api=Produce api_version=7",
-		`level=DEBUG msg="request aborted"`, "duration_seconds=", "client_id=kgo",
-	} {
-		if !strings.Contains(log, want) {
-			t.Errorf("no %q in the log", want)
-		}
-	}
-	r.end(t)
 }
 
-// What is declared is told.
-func TestEveryMetricIsExported(t *testing.T) {
-	r, _ := runLogged(t)
-	use(t, r)
-	s := r.scrape(t)
+// checkDeclared wants what is declared to be exported, and nothing else.
+func checkDeclared(t *testing.T, s *metrictest.Scrape) {
 	for _, d := range metrics.Table().Descs() {
 		if got := s.Kind(d.Name); got != d.Kind.String() {
 			t.Errorf("%s is %q, declared as a %s", d.Name, got, d.Kind)
@@ -284,7 +287,6 @@ func TestEveryMetricIsExported(t *testing.T) {
 			t.Errorf("%s is not declared", name)
 		}
 	}
-	r.end(t)
 }
 
 // Every metric that the guide names exists.

@@ -142,6 +142,69 @@ func TestRewriteUnderCommits(t *testing.T) {
 	}
 }
 
+// A log that was loaded counts as one that was written.
+func TestRewriteAfterALoad(t *testing.T) {
+	s := testSettings()
+	s.Partitions = 1
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), s)
+	w.topic("t", 1)
+	for i := range int64(20) {
+		if err := w.commit("g", "t", i, strings.Repeat("x", 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.RewriteBytes = 16 << 10
+	w.die(s)
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.commit("g", "t", 20, ""); err != nil { // waits for what comes before it
+		t.Fatal(err)
+	}
+	if o, err := w.part("g").Offsets(); err != nil || o.LogStart != 20 || o.HighWatermark != 22 {
+		t.Errorf("%+v %v", o, err)
+	}
+}
+
+// Records of operations that come within a rewrite lie behind all of it (O4).
+func TestCommitsWithinARewrite(t *testing.T) {
+	s := testSettings()
+	s.Partitions, s.snapshotBytes = 1, 1
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), s)
+	w.topic("t", 1)
+	for round := range int64(5) {
+		for g := range 10 {
+			if err := w.commit(fmt.Sprintf("g%d", g), "t", round, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.c.Do("g", func(time.Time, *group.Shard, error) { w.c.s.RewriteBytes = 1 })
+	w.hold()
+	var waiting []<-chan error
+	for g := range 10 { // the last of them is the last in the snapshot too
+		waiting = append(waiting, w.commitLater(fmt.Sprintf("g%d", g), "t", 100, ""))
+	}
+	w.release()
+	for _, c := range waiting {
+		if err := take(t, c, "a commit"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o, err := w.part("g").Offsets(); err != nil || o.LogStart < 50 {
+		t.Errorf("%+v %v", o, err)
+	}
+	w.die(testSettings())
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	for g := range 10 {
+		if o, err := w.fetch(fmt.Sprintf("g%d", g), "t"); err != nil || o != 100 {
+			t.Fatalf("group %d: offset %d, %v", g, o, err)
+		}
+	}
+}
+
 // Wherever the process dies, also within a rewrite, the offsets that were
 // acknowledged are there, and none goes back (C2, O4).
 func TestCrashesWithinARewrite(t *testing.T) {
@@ -243,8 +306,56 @@ func TestNewEpochLoadsAgain(t *testing.T) {
 	if err := w.loaded(); err != nil {
 		t.Fatal(err)
 	}
-	if o, err := w.fetch("g", "t"); err != nil || o != 5 {
+	// While nobody looks another leader commits.
+	w.mu.Lock()
+	p.Unlead()
+	p.Lead(uint64(epoch) + 3)
+	w.mu.Unlock()
+	w.foreignCommit("g", "t", 9)
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 9 {
 		t.Fatalf("offset %d, %v", o, err)
+	}
+}
+
+// While a log is read its groups are told so, whoever waits for all groups waits,
+// and the end answers both.
+func TestLoading(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commit("g", "t", 5, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []bool{false, true} {
+		w.loads.Lock()
+		w.die(testSettings())
+		if _, err := w.fetch("g", "t"); !errors.Is(err, ErrLoading) {
+			t.Fatal(err)
+		}
+		all := make(chan error, 1)
+		w.c.All(func(_ time.Time, _ []*group.Shard, err error) { all <- err })
+		found := make(chan error, 1)
+		w.c.Find("g", func(err error) { found <- err })
+		if err := take(t, found, "an answer"); err != nil || len(all) != 0 {
+			t.Fatalf("%v, %d answers for all groups", err, len(all))
+		}
+		if end {
+			w.c.Close()
+			if err := take(t, all, "an answer"); !errors.Is(err, ErrNotCoordinator) {
+				t.Fatal(err)
+			}
+		}
+		w.loads.Unlock()
+		if !end {
+			if err := take(t, all, "an answer"); err != nil {
+				t.Fatal(err)
+			}
+			if o, err := w.fetch("g", "t"); err != nil || o != 5 {
+				t.Fatalf("offset %d, %v", o, err)
+			}
+		}
 	}
 }
 
@@ -405,6 +516,43 @@ func TestDeletedTopics(t *testing.T) {
 	}
 	if o, err := w.fetch("g3", "u"); err != nil || o != -1 {
 		t.Fatalf("%d %v", o, err)
+	}
+}
+
+// A topic that is made anew does not begin with the offsets of the old one, not
+// even while those are being removed.
+func TestOffsetsOfAnOldTopicAreNotSeen(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commit("g", "t", 5, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{1}})
+	w.topic("t", 2)
+	w.hold()
+	later := w.fetchLater("g", "t")
+	w.turn()
+	if len(later) != 0 {
+		t.Fatalf("%+v", <-later)
+	}
+	w.release()
+	if a := take(t, later, "the fetch"); a.err != nil || a.offset != -1 {
+		t.Fatalf("%+v", a)
+	}
+	// Nor do offsets stay that were on their way when the topic went.
+	w.hold()
+	late := w.commitLater("g", "t", 7, "")
+	w.turn()
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{2}})
+	w.turn()
+	w.release()
+	if err := take(t, late, "the commit"); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(2 * checkEvery)
+	w.turn()
+	if o, err := w.fetch("g", "t"); err != nil || o != -1 {
+		t.Fatalf("offset %d, %v", o, err)
 	}
 }
 

@@ -34,6 +34,8 @@ type world struct {
 	held   bool
 	posted []func() // while held
 
+	loads sync.Mutex // held while a log is read
+
 	clock  sync.Mutex
 	now    time.Time
 	alarms map[*alarm]struct{}
@@ -178,7 +180,14 @@ func (w *world) command(c metadata.Command) {
 func (w *world) Ready() bool                              { return w.n.Ready() }
 func (w *world) Image() *metadata.Image                   { return w.n.Image() }
 func (w *world) Replica(id ident.Partition) *node.Replica { return w.n.Replica(id) }
-func (w *world) Run(f func())                             { go f() }
+
+func (w *world) Run(f func()) {
+	go func() {
+		w.loads.Lock() // the test may hold it
+		defer w.loads.Unlock()
+		f()
+	}()
+}
 
 func (w *world) Post(f func()) {
 	w.mu.Lock()
@@ -270,16 +279,23 @@ func (w *world) commitLater(id, topic string, offset int64, metadata string) <-c
 	return out
 }
 
+// fetched is what fetch comes to.
+type fetched struct {
+	offset int64
+	err    error
+}
+
 // fetch returns a committed offset, -1 for none.
 func (w *world) fetch(id, topic string) (int64, error) {
 	w.t.Helper()
-	type answer struct {
-		offset int64
-		err    error
-	}
-	out := make(chan answer, 1)
+	a := take(w.t, w.fetchLater(id, topic), "a fetch")
+	return a.offset, a.err
+}
+
+func (w *world) fetchLater(id, topic string) <-chan fetched {
+	out := make(chan fetched, 1)
 	w.c.Do(id, func(_ time.Time, s *group.Shard, err error) {
-		a := answer{-1, err}
+		a := fetched{-1, err}
 		if err == nil {
 			var got []group.FetchedTopic
 			got, a.err = s.FetchOffsets(group.FetchRequest{GroupID: id, Topics: []group.TopicPartitions{{Topic: topic, Partitions: []int32{0}}}})
@@ -289,8 +305,17 @@ func (w *world) fetch(id, topic string) (int64, error) {
 		}
 		out <- a
 	})
-	a := take(w.t, out, "a fetch")
-	return a.offset, a.err
+	return out
+}
+
+// turn waits until the coordinator has seen everything that was asked so far.
+func (w *world) turn() {
+	w.t.Helper()
+	seen := make(chan error, 1)
+	w.c.Find("g", func(err error) { seen <- err })
+	if err := take(w.t, seen, "the coordinator"); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // loaded waits until all shards are loaded.
@@ -315,4 +340,35 @@ func (w *world) part(id string) *partition.Partition {
 func (w *world) topic(name string, id byte) {
 	w.t.Helper()
 	w.command(metadata.CreateTopic{Name: name, TopicID: ident.TopicID{id}, Partitions: 1, ReplicationFactor: 1})
+}
+
+// foreignCommit appends what another leader's coordinator would.
+func (w *world) foreignCommit(id, topic string, offset int64) {
+	w.t.Helper()
+	other := &recorder{}
+	g := testSettings().Group
+	g.Entropy = entropy
+	s := group.New(g, other)
+	s.Start(w.Now())
+	s.CommitOffsets(w.Now(), group.CommitRequest{GroupID: id, Generation: -1, Retention: -1, Topics: []group.CommitTopic{{
+		Topic: topic, Partitions: []group.CommitPartition{{Offset: offset, LeaderEpoch: -1}},
+	}}}, func([]error, error) {})
+	a, err := buildAppend(other.records, w.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	a.Done = func(a *partition.Append) {
+		if a.Err != nil {
+			w.t.Error(a.Err)
+		}
+	}
+	p := w.part(id)
+	w.Post(func() { p.Produce(a) })
+}
+
+// recorder is a Log that keeps what it is given.
+type recorder struct{ records []group.Record }
+
+func (r *recorder) Append(_ time.Time, records []group.Record, _ func(time.Time, error)) {
+	r.records = append(r.records, records...)
 }

@@ -42,6 +42,9 @@ func APIName(key int16) string { return kmsg.NameForKey(key) }
 // ErrorName returns an error code's name as Kafka writes it, such as
 // NOT_LEADER_OR_FOLLOWER.
 func ErrorName(code int16) string {
+	if code == kerr.NotLeaderForPartition.Code { // kerr has the name from before Kafka 2.6
+		return "NOT_LEADER_OR_FOLLOWER"
+	}
 	if e := kerr.TypedErrorForCode(code); e != nil && e.Code == code {
 		return e.Message
 	}
@@ -86,7 +89,9 @@ func (c *Call) Fail(err error) {
 	if o := c.h.observer; o != nil {
 		o.Aborted(c.Key)
 	}
-	c.debug("request aborted", "error", err)
+	if c.debugs() {
+		c.debug("request aborted", "error", err)
+	}
 	c.Request.Fail(err)
 }
 
@@ -104,14 +109,17 @@ func (c *Call) answered() {
 	if o := c.h.observer; o != nil {
 		o.Answered(c.Key, d)
 	}
-	c.debug("request", "duration_seconds", d.Seconds())
+	if c.debugs() {
+		c.debug("request", "duration_seconds", d.Seconds())
+	}
 }
 
-// debug writes a line about the request, if anybody wants it.
+// debugs reports whether anybody wants lines about requests. It is asked before
+// debug, whose arguments cost more than the question.
+func (c *Call) debugs() bool { return c.h.log.Enabled(context.Background(), slog.LevelDebug) }
+
+// debug writes a line about the request.
 func (c *Call) debug(text string, args ...any) {
-	if !c.h.log.Enabled(context.Background(), slog.LevelDebug) {
-		return
-	}
 	c.h.log.Debug(text, append([]any{
 		"api", APIName(c.Key), "api_version", c.Version, "client_id", c.ClientID, "correlation_id", c.CorrelationID, "conn", c.Conn,
 	}, args...)...)
@@ -128,9 +136,12 @@ func (p *produceCall) observe() {
 			err := part.outcome()
 			switch a := part.append; {
 			case err != nil:
-				p.c.failed(codeOf(err))
-				// Before version 8 the client is not told the reason.
-				p.c.debug("produce refused", "topic", t.name, "partition", part.index, "error", err)
+				if p.acks != acksNone {
+					p.c.failed(codeOf(err))
+				}
+				if p.c.debugs() { // before version 8 the client is not told the reason
+					p.c.debug("produce refused", "topic", t.name, "partition", part.index, "error", err)
+				}
 			case o != nil && a != nil && !a.Duplicate:
 				o.Produced(t.name, int(a.Header.Count), int64(a.Header.Length)+lengthOverhead)
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/tiering/manifest"
 )
 
@@ -162,7 +163,7 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 	binary.LittleEndian.PutUint64(j.Object[8:], n.c.Entropy())
 	n.c.Tier.Tier.Upload(j, func(s manifest.Segment, err error) {
 		t.uploads--
-		if err != nil {
+		if err != nil && !mutant.On(mutant.CommitFailedUpload) {
 			n.copyFailed(id, c, err)
 		} else {
 			n.commitCopy(id, c, s)
@@ -201,9 +202,12 @@ func (n *Node) commitCopy(id ident.Partition, c *copying, s manifest.Segment) {
 	c.r.Partition.CommitUpload(s, n.now.UnixMilli(), func(accepted bool, err error) {
 		switch {
 		case err != nil:
+			if mutant.On(mutant.DiscardUnknown) {
+				n.c.Tier.Tier.Discard(id, []manifest.Segment{s}, func(error) {})
+			}
 			n.copyFailed(id, c, err)
 			return
-		case !accepted:
+		case !accepted, mutant.On(mutant.DiscardNamed):
 			n.c.Tier.Tier.Discard(id, []manifest.Segment{s}, func(error) {}) // an orphan if it fails
 		}
 		c.busy, c.failures, c.err, c.retry = false, 0, nil, time.Time{}
@@ -233,7 +237,7 @@ func (n *Node) discard(id ident.Partition, r *Replica) {
 	}
 	n.c.Tier.Tier.Discard(id, segments, func(err error) {
 		c.discarding = false
-		if n.Replica(id) == r && err == nil {
+		if n.Replica(id) == r && (err == nil || mutant.On(mutant.ForgetUndeleted)) {
 			r.Partition.Discarded(dead, n.now.UnixMilli())
 		}
 		n.idle(id, c)

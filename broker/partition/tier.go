@@ -7,6 +7,7 @@ import (
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/tiering/manifest"
 )
 
@@ -204,7 +205,7 @@ func (p *Partition) applyTierCommit(d entry.Entry, token any) error {
 		return errState
 	}
 	g, _, ok := p.uncopied()
-	accepted := ok && g.Base == s.Base && g.End == s.End && g.Bytes == s.DataBytes
+	accepted := ok && g.Base == s.Base && g.End == s.End && g.Bytes == s.DataBytes || mutant.On(mutant.CommitOutOfOrder)
 	if accepted {
 		if p.tier.list, err = p.tier.list.Append(s); err != nil {
 			return err
@@ -223,6 +224,9 @@ func (p *Partition) applyTierCommit(d entry.Entry, token any) error {
 func (p *Partition) applyLocalStart(d entry.Entry) error {
 	if len(d.Header) != 8 || len(d.Payload) != 0 {
 		return errState
+	}
+	if mutant.On(mutant.EvictUncopied) {
+		p.log.AdvanceLocalStart(ident.Offset(binary.LittleEndian.Uint64(d.Header)))
 	}
 	if end, ok := p.tier.list.End(); ok {
 		p.log.AdvanceLocalStart(min(ident.Offset(binary.LittleEndian.Uint64(d.Header)), end))
@@ -260,6 +264,9 @@ func (p *Partition) started(at int64) {
 func (p *Partition) Discardable(now, graceMs int64, n int) []Tombstone {
 	if p.serving() != nil {
 		return nil
+	}
+	if mutant.On(mutant.DiscardWithoutGrace) {
+		graceMs = 0
 	}
 	k := 0
 	for k < len(p.tier.dead) && k < n && now-p.tier.dead[k].Since >= graceMs {
@@ -340,6 +347,9 @@ func (p *Partition) maintainTier(now int64, plan TierPlan) {
 	plan.Local.UpTo = p.log.LocalStart()
 	if some {
 		plan.Local.UpTo = end
+	}
+	if mutant.On(mutant.EvictUncopied) {
+		plan.Local.UpTo = p.log.End()
 	}
 	start, roll := storage.PlanRetention(now, plan.Local, p.log.Sealed(), p.log.Active(), p.log.LocalStart())
 	if roll {

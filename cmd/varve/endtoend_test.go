@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,30 +25,39 @@ import (
 // startBroker runs a broker in this process until the test ends.
 func startBroker(t *testing.T) (kafka, http string) {
 	t.Helper()
+	kafka, http, _ = startBrokerIn(t, t.TempDir())
+	return kafka, http
+}
+
+// startBrokerIn runs a broker on a data directory until the test ends or stop is
+// called.
+func startBrokerIn(t *testing.T, dir string) (kafka, http string, stop func()) {
+	t.Helper()
 	s, _, err := config.Load(config.Sources{Set: []string{
 		"listeners=PLAINTEXT://127.0.0.1:0", "http.listen=127.0.0.1:0",
-		"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB",
+		"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "group.initial.rebalance.delay.ms=0",
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs, err := vfs.OS(t.TempDir())
+	fs, err := vfs.OS(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.Open(broker.Components{FS: fs, Listen: net.Listen, Now: time.Now, Log: slog.New(slog.DiscardHandler)}, s)
+	b, err := broker.Open(broker.Components{FS: fs, Root: dir, Listen: net.Listen, Now: time.Now, Log: slog.New(slog.DiscardHandler)}, s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("the broker ended with %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-b.Ready():
 	case err := <-ended:
@@ -55,7 +65,7 @@ func startBroker(t *testing.T) (kafka, http string) {
 		t.Fatalf("the broker does not start: %v", err)
 	}
 	listeners, address := b.Addresses()
-	return strings.TrimPrefix(listeners[0], "PLAINTEXT://"), address
+	return strings.TrimPrefix(listeners[0], "PLAINTEXT://"), address, stop
 }
 
 // shell runs commands against one broker.

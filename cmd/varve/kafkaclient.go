@@ -48,10 +48,10 @@ func brokersOf(c *cli.Context) ([]string, error) {
 	var seeds []string
 	for _, a := range strings.Split(c.String("brokers"), ",") {
 		a = strings.TrimSpace(a)
+		if a == "" || strings.ContainsAny(a, "/ ") {
+			return nil, usageError{fmt.Errorf("--brokers %q is no list of addresses; write it like %s", c.String("brokers"), defaultBrokers)}
+		}
 		if host, _, err := net.SplitHostPort(a); err != nil {
-			if a == "" || strings.ContainsAny(a, "/ ") {
-				return nil, usageError{fmt.Errorf("--brokers %q is no list of addresses; write it like %s", c.String("brokers"), defaultBrokers)}
-			}
 			a = net.JoinHostPort(strings.Trim(a, "[]"), "9092")
 		} else if host == "" {
 			a = "127.0.0.1" + a
@@ -73,7 +73,7 @@ func openKafka(ctx context.Context, c *cli.Context, more ...kgo.Opt) (*cluster, 
 	}
 	opts := append([]kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.ClientID("varve-cli"), kgo.SoftwareNameAndVersion("varve-cli", softwareVersion()),
-		kgo.DialTimeout(dialTimeout), kgo.RetryTimeout(timeout), kgo.DisableClientMetrics(), kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.DialTimeout(dialTimeout), kgo.RetryTimeout(timeout), kgo.RequestTimeoutOverhead(min(max(timeout, 100*time.Millisecond), connectTimeout)), kgo.DisableClientMetrics(), kgo.MetadataMinAge(100 * time.Millisecond),
 	}, more...)
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {

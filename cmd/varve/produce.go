@@ -121,7 +121,7 @@ func (k *cluster) messageBytesMax(topic string) int32 {
 // producerOptions are the client's options that flags decide.
 func producerOptions(c *cli.Context, in *recordInput) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
-		kgo.AllowAutoTopicCreation(), kgo.RecordDeliveryTimeout(c.Duration("timeout")), kgo.AllowIdempotentProduceCancellation(),
+		kgo.AllowAutoTopicCreation(), kgo.RecordDeliveryTimeout(max(c.Duration("timeout"), 2*time.Second)), kgo.AllowIdempotentProduceCancellation(),
 		kgo.MaxBufferedBytes(2 * batchBytesMax), kgo.ProducerLinger(5 * time.Millisecond),
 	}
 	if c.Bool("one-by-one") {

@@ -15,6 +15,13 @@ const (
 	RetentionNeedsSpace  Name = "retention-needs-space"    // retention's entry does not use the system reserve
 	NoDeduplication      Name = "no-deduplication"         // a retried batch is appended again
 	SettingsReadAtApply  Name = "settings-read-at-apply"   // segment size is read from the configuration, not from the log
+	EvictUncopied        Name = "evict-uncopied"           // the local log start passes what the cold tier holds
+	CommitOutOfOrder     Name = "commit-out-of-order"      // a segment is added to the manifest that is not the next
+	CommitFailedUpload   Name = "commit-failed-upload"     // a segment is added to the manifest whose upload failed
+	DiscardWithoutGrace  Name = "discard-without-grace"    // an object is deleted as soon as no manifest names it
+	DiscardNamed         Name = "discard-named"            // an object is deleted after its commit was accepted
+	DiscardUnknown       Name = "discard-unknown"          // an object is deleted whose commit may yet be applied
+	ForgetUndeleted      Name = "forget-undeleted"         // a tombstone goes although its object was not deleted
 )
 
 // All lists every planted bug.
@@ -22,5 +29,6 @@ func All() []Name {
 	return []Name{
 		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
 		CorruptAsTorn, UnlinkEarly, RetentionNeedsSpace, NoDeduplication, SettingsReadAtApply,
+		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, ForgetUndeleted,
 	}
 }

@@ -170,7 +170,11 @@ func (s *run) startAdmin() {
 }
 
 func (s *run) changeConfigs(t *topic) {
-	s.setConfigs(t, s.drawConfigs(s.rng.admin), []string{"retention.bytes", "retention.ms", "segment.ms"})
+	c := s.drawConfigs(s.rng.admin)
+	if s.plan.full {
+		s.drawTierConfigs(c, false)
+	}
+	s.setConfigs(t, c, []string{"retention.bytes", "retention.ms", "segment.ms"})
 }
 
 // setConfigs sets some of a topic's settings, and removes those of the named

@@ -126,13 +126,18 @@ func (c cold) tell(f func()) {
 	})
 }
 
-// crash lets power be lost now and then, soon after something that happened.
+// crash lets power be lost now and then, soon after something that happened, or
+// the sync fail that makes it count.
 func (st *store) crash() {
 	s := st.s
 	if s.ending || s.plan.faultEvery == 0 || s.rng.tier.IntN(40) > 0 {
 		return
 	}
 	b := s.broker
+	if s.plan.syncError && s.rng.tier.IntN(2) == 0 {
+		s.disk.failSync, s.disk.failUnder = 1, "wal"
+		return
+	}
 	s.after(mean(s.rng.tier, 5*time.Millisecond), func() {
 		if s.broker == b && b != nil && !s.stopping && !s.ending {
 			s.log("fault: power is lost after an answer of the object store")
@@ -149,6 +154,7 @@ func (c cold) Upload(j node.UploadJob, done func(manifest.Segment, error)) {
 	borders, _ := j.Partition.Offsets()
 	st.pending++
 	s.stats.Uploads++
+	o := newObject(&j, c.b)
 	s.log("store: upload %x of %v [%d, %d), goes wrong: %d", key, j.ID, j.Segment.Base, j.Segment.End, what)
 	s.collide(j.ID)
 	s.after(st.delay(), func() {
@@ -159,7 +165,7 @@ func (c cold) Upload(j node.UploadJob, done func(manifest.Segment, error)) {
 		f, release, err := j.Partition.OpenUpload(&j.Segment)
 		s.log("store: upload %x opens its segment: %v", key, err)
 		if err != nil {
-			c.tell(func() { done(manifest.Segment{}, err) })
+			c.tell(func() { done(o.segment, err) })
 			return
 		}
 		s.after(st.delay(), func() {
@@ -174,8 +180,7 @@ func (c cold) Upload(j node.UploadJob, done func(manifest.Segment, error)) {
 				st.pending--
 				return
 			}
-			o, err := c.object(&j, borders.LogStart, b, err)
-			if err == nil && what == before {
+			if err = c.fill(o, &j, borders.LogStart, b, err); err == nil && what == before {
 				err = errStore
 			}
 			if err != nil {
@@ -214,26 +219,33 @@ func (c cold) put(o *object, what trouble, done func(manifest.Segment, error)) {
 	})
 }
 
-// object makes the object of an upload from the bytes that were read.
-func (c cold) object(j *node.UploadJob, floor ident.Offset, b []byte, err error) (*object, error) {
-	s := c.st.s
-	o := &object{id: j.ID, life: c.b, data: b, segment: manifest.Segment{
-		Base: j.Segment.Base, End: j.Segment.End, Term: j.Segment.Term, ID: j.Object, DataBytes: int64(len(b)),
-		ObjectBytes: manifest.DataOffset + int64(len(b)) + tailBytes, TailCRC: crc32.Checksum(b, castagnoli), MaxTimestamp: -1,
+// newObject makes the object of an upload, without its data.
+func newObject(j *node.UploadJob, life *broker) *object {
+	u := &j.Segment
+	o := &object{id: j.ID, life: life, segment: manifest.Segment{
+		Base: u.Base, End: u.End, Term: u.Term, ID: j.Object, DataBytes: u.Bytes,
+		ObjectBytes: manifest.DataOffset + u.Bytes + tailBytes, MaxTimestamp: -1,
 	}}
 	o.key = o.segment.Key("sim", j.ID)
-	if s.disk.damaged("partitions/" + j.ID.Dir()) {
-		return o, errLocal
-	}
-	if err != nil {
-		return o, fmt.Errorf("%w: %w", errLocal, err)
-	}
-	s.checkUpload(o, j, floor)
-	return o, nil
+	return o
 }
 
-// index takes down where the batches of an object are. It reports false if they
-// are no batches.
+// fill puts into an object what was read, unless that went wrong.
+func (c cold) fill(o *object, j *node.UploadJob, floor ident.Offset, b []byte, err error) error {
+	s := c.st.s
+	if s.disk.damaged("partitions/" + j.ID.Dir()) {
+		return errLocal
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLocal, err)
+	}
+	o.data, o.segment.TailCRC = b, crc32.Checksum(b, castagnoli)
+	s.checkUpload(o, j, floor)
+	return nil
+}
+
+// index takes down where the batches of an object are. It fails if they are no
+// batches.
 func (o *object) index() error {
 	at := 0
 	for raw, err := range record.Batches(o.data) {

@@ -15,15 +15,13 @@ import (
 
 // drawTier makes the part of a plan that is about the cold tier.
 func (p *plan) drawTier(r *rand.Rand) {
-	// Small disks are sized for what topics keep, and their write-ahead log for
-	// small checkpoints.
-	p.tier = r.IntN(2) == 0 && !p.full
+	p.tier = r.IntN(2) == 0
 	p.tierEvery = pick(r, 200*time.Millisecond, time.Second, 3*time.Second)
 	p.tierGrace = pick(r, time.Second, 3*time.Second, 10*time.Second)
 	p.uploadsMax = pick(r, 1, 2, 5)
 	p.storeDelay = pick(r, time.Millisecond, 30*time.Millisecond, 300*time.Millisecond)
 	p.storeFails = pick(r, 0, 5, 25, 60)
-	if p.tier { // the manifests are in every checkpoint
+	if p.tier && !p.full { // the manifests are in every checkpoint
 		p.firstFile, p.file, p.walMax = 256<<10, 256<<10, 2<<20
 	}
 	if p.faultEvery == 0 {
@@ -68,6 +66,14 @@ func (s *run) drawTierConfigs(c map[string]string, fresh bool) {
 		return
 	}
 	r := s.rng.tier
+	if s.plan.full { // small disks are sized for what is local
+		c["remote.storage.enable"] = "true"
+		c["local.retention.bytes"] = strconv.Itoa(pick(r, 0, 4, 8, 16) << 10)
+		if c["retention.bytes"] != "" {
+			c["retention.bytes"] = strconv.Itoa(pick(r, 32, 64, 128) << 10)
+		}
+		return
+	}
 	kind := r.IntN(10)
 	if fresh {
 		kind += 2

@@ -42,6 +42,8 @@ type Options struct {
 	// Port is the port to listen on; 0 takes a free one.
 	Port     int
 	Settings []string // NAME=VALUE
+	// Env is added to the environment, which else has no VARVE_*.
+	Env []string
 }
 
 // Process is one life of a broker.
@@ -71,6 +73,7 @@ func Start(t testing.TB, o Options) *Process {
 			p.cmd.Env = append(p.cmd.Env, v)
 		}
 	}
+	p.cmd.Env = append(p.cmd.Env, o.Env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

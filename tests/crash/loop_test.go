@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -134,13 +135,20 @@ func crashRounds(t *testing.T) int {
 	return rounds
 }
 
-func create(t *testing.T, port int, topic string, partitions int32) {
+// create makes a topic with configs NAME=VALUE.
+func create(t *testing.T, port int, topic string, partitions int32, configs ...string) {
 	t.Helper()
 	cl := client(t, port)
 	defer cl.Close()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	rt := kmsg.NewCreateTopicsRequestTopic()
 	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, partitions, 1
+	for _, c := range configs {
+		name, value, _ := strings.Cut(c, "=")
+		rc := kmsg.NewCreateTopicsRequestTopicConfig()
+		rc.Name, rc.Value = name, &value
+		rt.Configs = append(rt.Configs, rc)
+	}
 	req.Topics = append(req.Topics, rt)
 	resp, err := req.RequestWith(context.Background(), cl)
 	if err != nil {
@@ -153,6 +161,12 @@ func create(t *testing.T, port int, topic string, partitions int32) {
 
 func logEnds(t *testing.T, port int, topic string, partitions int) map[int32]int64 {
 	t.Helper()
+	return askOffsets(t, port, topic, partitions, -1)
+}
+
+// askOffsets asks one of ListOffsets' questions of every partition.
+func askOffsets(t *testing.T, port int, topic string, partitions int, question int64) map[int32]int64 {
+	t.Helper()
 	cl := client(t, port)
 	defer cl.Close()
 	req := kmsg.NewPtrListOffsetsRequest()
@@ -160,7 +174,7 @@ func logEnds(t *testing.T, port int, topic string, partitions int) map[int32]int
 	rt.Topic = topic
 	for p := range partitions {
 		rp := kmsg.NewListOffsetsRequestTopicPartition()
-		rp.Partition, rp.Timestamp = int32(p), -1
+		rp.Partition, rp.Timestamp = int32(p), question
 		rt.Partitions = append(rt.Partitions, rp)
 	}
 	req.Topics = append(req.Topics, rt)

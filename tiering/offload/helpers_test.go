@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -31,9 +32,15 @@ func open(t testing.TB, url string) objstore.Store {
 	return st
 }
 
-// job is a segment of about 100 KiB, with an id of its own.
-func job(n int) offload.Job {
+// segment is of about 100 KiB.
+var segment = sync.OnceValue(func() segfile.Source {
 	src, _ := segfiletest.Segment(3, segfiletest.Shape{Base: 20, Batches: 40, ValueSize: 2000})
+	return src
+})
+
+// job is that segment with an id of its own.
+func job(n int) offload.Job {
+	src := segment()
 	src.Cluster, src.ID = cluster, segfiletest.NewID(n+1)
 	return offload.Job{Source: src, Name: "00000000000000000020.log"}
 }

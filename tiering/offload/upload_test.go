@@ -165,8 +165,12 @@ func TestS2UnknownOutcomeIsNoSuccess(t *testing.T) {
 		fault func(op objstore.Op, nth int64) objstore.Fault
 		there bool
 	}{
-		"not done":            {func(op objstore.Op, _ int64) objstore.Fault { return objstore.Fault{Err: on(op, objstore.OpPut, unavailable())} }, false},
-		"timed out, not done": {func(op objstore.Op, _ int64) objstore.Fault { return objstore.Fault{Timeout: op.Kind == objstore.OpPut} }, false},
+		"not done": {func(op objstore.Op, _ int64) objstore.Fault {
+			return objstore.Fault{Err: on(op, objstore.OpPut, unavailable())}
+		}, false},
+		"timed out, not done": {func(op objstore.Op, _ int64) objstore.Fault {
+			return objstore.Fault{Timeout: op.Kind == objstore.OpPut}
+		}, false},
 		"body broke off": {func(op objstore.Op, _ int64) objstore.Fault {
 			if op.Kind != objstore.OpPut {
 				return objstore.Fault{}
