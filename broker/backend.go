@@ -49,9 +49,9 @@ func (b backend) Advertised(listener string) (string, int32) {
 	return b.advertised(0)
 }
 
-func (b backend) Config() *config.Broker { return b.s }
+func (b backend) Config() *config.Broker { return b.settings() }
 
-func (b backend) Topic(t *metadata.Topic) *config.Topic { return b.topics.get(t, b.s) }
+func (b backend) Topic(t *metadata.Topic) *config.Topic { return b.topics.get(t, b.settings()) }
 
 func (b backend) Replica(id ident.Partition) *node.Replica { return b.node.Replica(id) }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/wire"
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
 	"github.com/varvelog/varve/plugins/registry"
 	"github.com/varvelog/varve/tiering/objstore"
@@ -37,6 +38,8 @@ type Components struct {
 	Log    *slog.Logger
 	// Version is that of the program, for metrics. Empty: the module's.
 	Version string
+	// SetLogLevel follows log.level when it is altered; nil: nobody does.
+	SetLogLevel func(level string)
 	// OpenStore opens the object store that tier.url names; nil opens what
 	// package objstore knows.
 	OpenStore func(rawURL string) (objstore.Store, error)
@@ -56,6 +59,7 @@ type Broker struct {
 	handlers *kafka.Handlers
 	server   *wire.Server
 	topics   topicCache
+	dynamic  dynamicSettings
 	ids      producerIDs
 	groups   *coordinator.Coordinator
 	tier     *tierHost
@@ -108,6 +112,7 @@ func (b *Broker) open() error {
 		return fmt.Errorf("recover %s: %w", b.s.LogDir, err)
 	}
 	b.node = n
+	n.Reconfigure() // with the altered settings, which could not be known before
 	b.c.Log.Info("recovered", "directory", b.s.LogDir, "groups", len(rec.Groups), "bytes", rec.Bytes,
 		"torn_tail", rec.DroppedTail, "seconds", b.c.Now().Sub(began).Seconds())
 	for _, l := range b.s.Listeners {
@@ -161,7 +166,14 @@ func (b *Broker) nodeConfig() node.Config {
 
 // report logs what an operator must know.
 func (b *Broker) report(e node.Event) {
-	b.c.Log.Error(e.Text, "topic", e.Topic, "partition", e.Partition.Index, "topic_id", e.Partition.Topic.String(), "error", e.Err)
+	var args []any
+	if e.Topic != "" {
+		args = append(args, "topic", e.Topic)
+	}
+	if e.Partition != (ident.Partition{}) {
+		args = append(args, "partition", e.Partition.Index, "topic_id", e.Partition.Topic.String())
+	}
+	b.c.Log.Error(e.Text, append(args, "error", e.Err)...)
 }
 
 // Run serves until ctx is done, then drains: it stops accepting, answers what

@@ -32,16 +32,17 @@ const (
 // is there. Work on the store has workers of its own, so that a store that is
 // slow or down never slows produce or readers of the tail (D12).
 type tierHost struct {
-	b       *Broker
-	store   objstore.Store
-	reader  *remote.Reader
-	rate    *offload.Rate // of uploads
-	stats   offload.Stats
-	writers *workers // uploads and deletions
-	readers *workers
-	reading atomic.Int64 // reads that wait or run
-	deleted atomic.Int64 // objects
-	failed  atomic.Int64 // deletions
+	b          *Broker
+	store      objstore.Store
+	reader     *remote.Reader
+	uploadRate *offload.Rate
+	readRate   *offload.Rate
+	stats      offload.Stats
+	writers    *workers // uploads and deletions
+	readers    *workers
+	reading    atomic.Int64 // reads that wait or run
+	deleted    atomic.Int64 // objects
+	failed     atomic.Int64 // deletions
 }
 
 var _ node.Tier = (*tierHost)(nil)
@@ -60,12 +61,12 @@ func (b *Broker) openTier() error {
 	if err != nil {
 		return fmt.Errorf("open the cold tier: %w; set tier.url", err)
 	}
-	t := &tierHost{b: b, store: store, rate: offload.NewRate(b.s.RemoteCopyBytesPerSec, offload.RealClock())}
+	t := &tierHost{b: b, store: store,
+		uploadRate: offload.NewRate(b.s.RemoteCopyBytesPerSec, offload.RealClock()), readRate: offload.NewRate(b.s.RemoteFetchBytesPerSec, offload.RealClock())}
 	cache := remote.NewDiskCache(remote.DiskOptions{
 		FS: b.c.FS, Root: b.c.Root, Bytes: b.s.TierCacheBytes, ReserveBytes: 2 * b.s.DiskReserveBytes, Now: b.c.Now, Log: b.c.Log,
 	})
-	slow := &limitedStore{Store: store, rate: offload.NewRate(b.s.RemoteFetchBytesPerSec, offload.RealClock())}
-	t.reader = remote.New(slow, b.identity.ClusterID, remote.Options{
+	t.reader = remote.New(&limitedStore{Store: store, rate: t.readRate}, b.identity.ClusterID, remote.Options{
 		MemoryBytes: b.s.TierReadMemoryBytes, MaxDecompressedBytes: int(b.s.DecompressedMaxBytes),
 		Cache: cache, Now: b.c.Now, Log: b.c.Log,
 	})
@@ -156,7 +157,7 @@ func (t *tierHost) upload(j node.UploadJob) (manifest.Segment, error) {
 			Data: f, DataBytes: u.Bytes, Producers: u.Producers, Epochs: epochs,
 		},
 		Name: fmt.Sprintf("segment %d of %s-%d", u.Base, j.Topic, j.ID.Index), Close: closeFile,
-	}, offload.Options{Verify: verify, Limiter: t.rate, Stats: &t.stats})
+	}, offload.Options{Verify: verify, Limiter: t.uploadRate, Stats: &t.stats})
 	if err != nil {
 		return s, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // topicCache holds the effective configuration of topics, by the version of the
-// topic. Deleted topics leave it when it is found too large.
+// topic and the broker's settings. Deleted topics leave it when it is found too large.
 type topicCache struct {
 	mu sync.RWMutex
 	m  map[ident.TopicID]cachedTopic
@@ -20,6 +20,7 @@ type topicCache struct {
 
 type cachedTopic struct {
 	version uint64
+	broker  *config.Broker // whose defaults it has
 	topic   *config.Topic
 }
 
@@ -30,7 +31,7 @@ func (c *topicCache) get(t *metadata.Topic, b *config.Broker) *config.Topic {
 	c.mu.RLock()
 	x, ok := c.m[t.ID]
 	c.mu.RUnlock()
-	if ok && x.version == t.Version {
+	if ok && x.version == t.Version && x.broker == b {
 		return x.topic
 	}
 	kv := make([]config.KV, 0, len(t.Configs))
@@ -43,17 +44,18 @@ func (c *topicCache) get(t *metadata.Topic, b *config.Broker) *config.Topic {
 	if c.m == nil || len(c.m) >= topicCacheMax {
 		c.m = map[ident.TopicID]cachedTopic{}
 	}
-	c.m[t.ID] = cachedTopic{version: t.Version, topic: &topic}
+	c.m[t.ID] = cachedTopic{version: t.Version, broker: b, topic: &topic}
 	return &topic
 }
 
 // plan derives what a topic's configuration asks of its partitions.
 func (b *Broker) plan(t *metadata.Topic) node.TopicPlan {
-	c := b.topics.get(t, b.s)
+	s := b.settings()
+	c := b.topics.get(t, s)
 	p := node.TopicPlan{
 		Settings: partition.Settings{SegmentBytes: c.SegmentBytes, IndexIntervalBytes: max(c.IndexIntervalBytes, 1)},
 		Upkeep: partition.Upkeep{
-			ProducerExpiryMs: b.s.ProducerIDExpiration.Milliseconds(),
+			ProducerExpiryMs: s.ProducerIDExpiration.Milliseconds(),
 			Retention: storage.RetentionSettings{
 				Ms: storage.Unlimited, Bytes: storage.Unlimited,
 				SegmentMs: c.SegmentAge.Milliseconds(), ActiveSinceMs: storage.Unlimited,
@@ -74,7 +76,7 @@ func (b *Broker) plan(t *metadata.Topic) node.TopicPlan {
 // A copy lag of -1 is what local retention keeps.
 func tierPlan(c *config.Topic) partition.TierPlan {
 	p := partition.TierPlan{
-		Copy: c.RemoteStorageEnable && !c.RemoteCopyDisable, Drop: !c.RemoteStorageEnable && c.RemoteDeleteOnDisable,
+		Copy: c.RemoteStorageEnable && !c.RemoteCopyDisable && !c.Compacted(), Drop: !c.RemoteStorageEnable && c.RemoteDeleteOnDisable,
 		CopyLagMs: c.RemoteCopyLag.Milliseconds(), CopyLagBytes: c.RemoteCopyLagBytes,
 		Local: storage.RetentionSettings{
 			Ms: storage.Unlimited, Bytes: c.LocalRetentionBytes, SegmentMs: storage.Unlimited, ActiveSinceMs: storage.Unlimited,

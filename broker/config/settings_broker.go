@@ -81,11 +81,11 @@ var networkSettings = []setting{
 		Doc: "Memory for the requests of all connections together, taken before a request is read. At least `socket.request.max.bytes`. Varve's own.",
 	}, field: func(b *Broker) any { return &b.MemoryRequestBytes }},
 	{Property: property.Property{
-		Name: "max.connections", Type: property.Int, Default: "2147483647", Bounds: property.AtLeast(0), Scope: property.DynamicBroker,
+		Name: "max.connections", Type: property.Int, Default: "2147483647", Bounds: property.AtLeast(0), Scope: property.StaticBroker,
 		Doc: "Connections that are open at once; further ones are closed as they come.",
 	}, field: func(b *Broker) any { return &b.MaxConnections }},
 	{Property: property.Property{
-		Name: "max.connections.per.ip", Type: property.Int, Default: "2147483647", Bounds: property.AtLeast(0), Scope: property.DynamicBroker,
+		Name: "max.connections.per.ip", Type: property.Int, Default: "2147483647", Bounds: property.AtLeast(0), Scope: property.StaticBroker,
 		Doc: "Connections from one address that are open at once.",
 	}, field: func(b *Broker) any { return &b.MaxConnectionsPerIP }},
 	{Property: property.Property{
@@ -104,7 +104,7 @@ var networkSettings = []setting{
 
 var logSettings = []setting{
 	{Property: property.Property{
-		Name: "max.decompressed.message.bytes", Type: property.Bytes, Default: "134217728", Bounds: property.Between(1<<20, 1<<30), Scope: property.DynamicBroker,
+		Name: "max.decompressed.message.bytes", Type: property.Bytes, Default: "134217728", Bounds: property.Between(1<<20, 1<<30), Scope: property.StaticBroker,
 		Doc: "Most bytes that a compressed batch may unpack to. A larger one is refused, so that a small request cannot fill the memory.",
 	}, field: func(b *Broker) any { return &b.DecompressedMaxBytes }},
 	{Property: property.Property{

@@ -175,7 +175,8 @@ type CommitRequest struct {
 	// Generation is negative for who is no member of the group, a simple
 	// consumer or an administrator.
 	Generation int32
-	// Retention is what versions 2 to 4 may carry; negative for none.
+	// Retention is what versions 2 to 4 may carry; negative for none. The caller
+	// caps what a Duration cannot hold.
 	Retention time.Duration
 	Topics    []CommitTopic
 }

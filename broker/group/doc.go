@@ -19,8 +19,9 @@
 //	   member is told the assignment: a new owner reads every offset that the
 //	   owner before was told to be committed (C4).
 //	G4 A rebalance ends: the join phase after the longest rebalance timeout of the
-//	   members, twice that if only silent static members are left, the sync phase
-//	   after once more; then whoever holds it up is removed (C3).
+//	   members (or the initial delay, if that is longer), twice that if only
+//	   silent static members are left, the sync phase after once more; then
+//	   whoever holds it up is removed (C3).
 //	G5 A group that is preparing or completing a rebalance or is stable has
 //	   members, and their protocols have one in common. Its leader is one of them.
 //	G6 Replaying the log, or a snapshot and what was appended after it, gives the

@@ -56,7 +56,11 @@ func (s *Shard) checkJoin(r *JoinRequest) error {
 
 func (s *Shard) join(now time.Time, g *group, r *JoinRequest, done func(JoinResponse, error)) {
 	m := g.members[r.MemberID]
-	if !s.accepts(g, m) {
+	counted := m
+	if r.MemberID == "" && r.InstanceID != "" {
+		counted = g.statics[r.InstanceID] // it takes the place that it has
+	}
+	if !s.accepts(g, counted) {
 		s.unpend(g, r.MemberID)
 		if m != nil {
 			s.remove(g, m)

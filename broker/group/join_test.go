@@ -2,6 +2,7 @@ package group
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,15 @@ func TestMaxSize(t *testing.T) {
 	want(t, c2, nil)
 	if d := r.state(CompletingRebalance); len(d.Members) != 2 {
 		t.Fatalf("%d members", len(d.Members))
+	}
+}
+
+func TestStaticReturnsToFullGroup(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxSize = 2 })
+	ms := r.statics(2)
+	want(t, r.join(static("i2", "")), ErrGroupMaxSize)
+	if j := want(t, r.join(static("i1", "")), nil); j.Generation != ms[0].Generation {
+		t.Fatalf("joined %+v", j)
 	}
 }
 
@@ -414,4 +424,62 @@ func TestLifecycleErrors(t *testing.T) {
 	r.s.Stop(errAppend)
 	check(errStop)
 	r.s.Tick(r.now)
+}
+
+func TestZeroConfig(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Fatal("a shard without entropy")
+		}
+	}()
+	entropy := func() [16]byte { return [16]byte{} }
+	c := New(Config{Entropy: entropy}, nil).c
+	d := DefaultConfig()
+	d.InitialRebalanceDelay, d.OffsetsRetention = 0, 0 // both have a meaning
+	c.Entropy = nil
+	if fmt.Sprint(c) != fmt.Sprint(d) {
+		t.Errorf("%+v, want %+v", c, d)
+	}
+	if c := New(Config{Entropy: entropy, OffsetMetadataMaxBytes: 1 << 20}, nil).c; c.OffsetMetadataMaxBytes != 1<<15-1 {
+		t.Errorf("metadata of %d bytes", c.OffsetMetadataMaxBytes)
+	}
+	New(Config{}, nil)
+}
+
+func TestProtocolNamedTwice(t *testing.T) {
+	r := newRig(t, nil)
+	r.members(1, "range", "range", "sticky")
+	q := who("x", "", "sticky", "sticky")
+	want(t, r.join(q), ErrMemberIDRequired)
+}
+
+func TestNoRoomForMembers(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.StateBytesMax = 4000 })
+	ms := r.statics(1)
+	big := static("i0", "")
+	big.Protocols[0].Metadata = make([]byte, 4000)
+	want(t, r.join(big), ErrOverloaded)
+	big.MemberID = ms[0].MemberID
+	want(t, r.join(big), ErrOverloaded)
+	big = static("i1", "")
+	big.Protocols[0].Metadata = make([]byte, 4000)
+	want(t, r.join(big), ErrOverloaded)
+	if err := r.beat(ms[0].MemberID, ms[0].Generation); err != nil {
+		t.Fatal(err)
+	}
+	q := who("new", "")
+	q.GroupID = strings.Repeat("g", 1000)
+	want(t, r.join(q), ErrMemberIDRequired)
+	q.GroupID = strings.Repeat("h", 1000)
+	want(t, r.join(q), ErrOverloaded)
+}
+
+// A record that does not fit is an error, and no reason to hang.
+func TestTinyAppends(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.AppendBytesMax = 10 })
+	id := r.id(who("c", ""))
+	j := want(t, r.join(who("c", id)), nil)
+	want(t, r.sync(j), ErrGroupTooLarge)
+	want(t, r.leave(LeaveMember{MemberID: id}), nil)
+	r.gone("g")
 }

@@ -170,6 +170,19 @@ func TestStaticOutlivesRebalance(t *testing.T) {
 	}
 }
 
+func TestSilentStaticLeaderLeadsNoMore(t *testing.T) {
+	r := newRig(t, nil)
+	ms := r.statics(2)
+	c1 := r.join(static("i1", ms[1].MemberID, "range", "more"))
+	for range 12 { // i0 lives, and does not join
+		r.advance(5 * time.Second)
+		_ = r.beat(ms[0].MemberID, ms[0].Generation)
+	}
+	if j := want(t, c1, nil); j.Leader != ms[1].MemberID || len(j.Members) != 2 {
+		t.Fatalf("joined %+v", j)
+	}
+}
+
 func TestSilentStaticsEndRebalance(t *testing.T) {
 	r := newRig(t, nil)
 	ms := r.statics(3)

@@ -85,7 +85,9 @@ func (s *Shard) Next() time.Time {
 }
 
 // Tick does what is due: sessions, ends of rebalances, expiry. It returns what
-// Next would; a time that is not after now asks to be called again soon.
+// Next would; a time that is not after now asks to be called again soon. The
+// owner hands over the requests that it has before it calls Tick, or a pause of
+// its own expires members that it did hear of.
 func (s *Shard) Tick(now time.Time) (next time.Time) {
 	if s.serving() != nil {
 		return now.Add(s.c.OffsetsRetentionCheck)

@@ -112,6 +112,10 @@ func (i *Image) Brokers() iter.Seq[*Broker] { return i.brokers.values() }
 // BrokerCount returns the number of registered brokers.
 func (i *Image) BrokerCount() int { return i.brokers.size }
 
+// BrokerConfigsVersion returns the index of the command that last changed the
+// settings that hold for all brokers.
+func (i *Image) BrokerConfigsVersion() uint64 { return i.configsVersion }
+
 // BrokerConfigs returns the settings that hold for all brokers.
 func (i *Image) BrokerConfigs() Configs { return i.configs }
 

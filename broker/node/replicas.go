@@ -90,11 +90,16 @@ func (n *Node) act(d metadata.Delta) *replicaMachine {
 	case metadata.TopicConfigsChanged:
 		n.configure(d.Topic)
 	case metadata.BrokerConfigsChanged:
-		for t := range n.Image().Topics() {
-			n.configure(t)
-		}
+		n.Reconfigure()
 	}
 	return nil
+}
+
+// Reconfigure asks Plan again for every topic.
+func (n *Node) Reconfigure() {
+	for t := range n.Image().Topics() {
+		n.configure(t)
+	}
 }
 
 // configure passes a topic's settings to its partitions.

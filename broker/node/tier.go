@@ -108,6 +108,10 @@ func (n *Node) tickTier() {
 func (n *Node) lookTier(id ident.Partition) {
 	r := n.Replica(id)
 	if r == nil || r.Partition == nil {
+		if c := n.tier.copies[id]; c != nil { // its topic was deleted
+			c.failures = 0
+			n.idle(id, c)
+		}
 		return
 	}
 	n.copy(id, r)
@@ -181,6 +185,7 @@ func (n *Node) copyWaiting() {
 		if c := t.copies[id]; c != nil {
 			c.waiting = false
 			n.copy(id, c.r)
+			n.idle(id, c)
 		}
 	}
 }

@@ -172,8 +172,8 @@ func TestProduceConsume(t *testing.T) {
 	if got := s.must("y\n", "produce keys --partition 2 --acks none"); got.out != "sent to partition 2\n" {
 		t.Errorf("without acks: %q", got.out)
 	}
-	s.must("1769860800000 old\n", "produce times --format %T~%v --partition 0 --format %T_%v")
-	s.fails("line 2", "a b\nc\n", "produce keys --format %k+%v")
+	s.must("1769860800000_0_old\n", "produce times --format %T_%p_%v")
+	s.prints("1769860800000:old\n", "", `consume times --until end --format %T:%v\n`)
 }
 
 // values are what two JSON outputs of the same records have in common.

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -121,7 +123,7 @@ func (k *cluster) messageBytesMax(topic string) int32 {
 // producerOptions are the client's options that flags decide.
 func producerOptions(c *cli.Context, in *recordInput) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
-		kgo.AllowAutoTopicCreation(), kgo.RecordDeliveryTimeout(max(c.Duration("timeout"), 2*time.Second)), kgo.AllowIdempotentProduceCancellation(),
+		kgo.AllowAutoTopicCreation(), kgo.AllowIdempotentProduceCancellation(),
 		kgo.MaxBufferedBytes(2 * batchBytesMax), kgo.ProducerLinger(5 * time.Millisecond),
 	}
 	if c.Bool("one-by-one") {
@@ -155,8 +157,8 @@ func producerOptions(c *cli.Context, in *recordInput) ([]kgo.Opt, error) {
 	return append(opts, kgo.ProducerBatchCompression(codec)), nil
 }
 
-// producing is one run of the command. What the promises of the client touch is
-// guarded by its calling them one after the other, and read after a flush.
+// producing is one run of the command. The client calls its promises one after
+// the other, and what they count is read when all are called.
 type producing struct {
 	k        *cluster
 	topic    string
@@ -168,18 +170,57 @@ type producing struct {
 	progress *progress
 
 	stored, bytes, failed int64
-	first                 error // that was no refusal
 	buffer                []byte
 	stop                  context.CancelFunc
+
+	outcomes atomic.Int64
+	mu       sync.Mutex
+	first    error // that was no refusal
+}
+
+// fail ends the run with the first error.
+func (p *producing) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.first == nil {
+		p.first = err
+	}
+	p.stop()
+}
+
+// watch fails the run when records wait and none gets an outcome for long. The
+// client's own limit counts from the timestamps of records, which may be old.
+func (p *producing) watch(ctx context.Context) {
+	tick := time.NewTicker(max(p.k.timeout/2, time.Millisecond))
+	defer tick.Stop()
+	waiting, outcomes := false, int64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n := p.outcomes.Load(); waiting && n == outcomes && p.k.client.BufferedProduceRecords() > 0 {
+			p.fail(fmt.Errorf("the broker took no record for %v, those that were sent may still be stored; give it longer with --timeout", p.k.timeout))
+			return
+		} else {
+			outcomes = n
+		}
+		waiting = p.k.client.BufferedProduceRecords() > 0
+	}
 }
 
 // run sends every line and waits for the outcome of all.
 func (p *producing) run(ctx context.Context, source lineSource) error {
-	ctx, p.stop = context.WithCancel(ctx)
+	// A signal ends the reading, and what was read is still sent. An error ends
+	// the sending too.
+	send, stop := context.WithCancel(context.WithoutCancel(ctx))
+	read, stopReading := context.WithCancel(ctx)
+	p.stop = func() { stop(); stopReading() }
 	defer p.stop()
-	lines := readLines(ctx, source)
+	go p.watch(send)
 	var inputErr error
-	for l := range lines {
+	for l := range readLines(read, source) {
 		if inputErr = l.err; inputErr != nil {
 			break
 		}
@@ -188,26 +229,29 @@ func (p *producing) run(ctx context.Context, source lineSource) error {
 			inputErr = fmt.Errorf("line %d: %w", l.number, err)
 			break
 		}
-		p.k.client.Produce(ctx, r, func(r *kgo.Record, err error) { p.finished(l.number, r, err) })
+		p.k.client.Produce(send, r, func(r *kgo.Record, err error) { p.finished(l.number, r, err) })
 	}
-	interrupted := ctx.Err() != nil
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.k.timeout)
 	defer cancel()
-	flushErr := p.k.client.Flush(flush)
+	if send.Err() != nil {
+		_ = p.k.client.AbortBufferedRecords(flush) // the outcome of each is told
+	} else if err := p.k.client.Flush(flush); err != nil {
+		p.fail(p.k.explain(err))
+	}
 	p.progress.end()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.stored > 0 || p.first == nil && p.failed == 0 {
 		p.out.note("%s to %s, %s", count(p.stored, "record"), p.topic, byteCount(p.bytes))
 	}
 	switch {
 	case p.first != nil:
 		return p.first
-	case flushErr != nil:
-		return p.k.explain(flushErr)
 	case inputErr != nil:
 		return usageError{inputErr}
 	case p.failed > 0:
 		return fmt.Errorf("%d of %s refused", p.failed, count(p.failed+p.stored, "record"))
-	case interrupted:
+	case ctx.Err() != nil:
 		return errInterrupted
 	}
 	return nil
@@ -215,20 +259,20 @@ func (p *producing) run(ctx context.Context, source lineSource) error {
 
 // finished reports the outcome of one record.
 func (p *producing) finished(line int, r *kgo.Record, err error) {
-	switch kafkaCode(err) {
-	case "":
-	case "INVALID_RECORD", "INVALID_TIMESTAMP":
+	p.outcomes.Add(1)
+	switch code := kafkaCode(err); {
+	case code == "INVALID_RECORD", code == "INVALID_TIMESTAMP":
 		p.failed++
-		p.out.note("line %d: %s", line, p.refused.reason(r.Partition, kafkaCode(err)))
+		p.out.note("line %d: %s", line, p.refused.reason(r.Partition, code))
 		return
-	default:
-		err = blame("topic "+p.topic, err, "")
-	}
-	if err != nil {
-		if p.first == nil && !errors.Is(err, context.Canceled) {
-			p.first = fmt.Errorf("line %d: %w", line, p.lost(err))
-		}
-		p.stop()
+	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrAborting):
+		p.stop() // somebody said why
+		return
+	case code != "":
+		p.fail(fmt.Errorf("line %d: %w", line, blame("topic "+p.topic, err, "")))
+		return
+	case err != nil:
+		p.fail(fmt.Errorf("line %d: %w", line, p.lost(err)))
 		return
 	}
 	p.stored++
@@ -253,9 +297,8 @@ func (p *producing) finished(line int, r *kgo.Record, err error) {
 	if err == nil {
 		_, err = p.out.data.Write(p.buffer)
 	}
-	if err != nil && p.first == nil {
-		p.first = fmt.Errorf("write to stdout: %w", err)
-		p.stop()
+	if err != nil {
+		p.fail(fmt.Errorf("write to stdout: %w", err))
 	}
 }
 
@@ -268,13 +311,7 @@ type jsonProduced struct {
 
 // lost says what to do about a record that the client gave up.
 func (p *producing) lost(err error) error {
-	var a *answerError
-	switch {
-	case errors.As(err, &a):
-		return err
-	case errors.Is(err, kgo.ErrRecordTimeout):
-		return fmt.Errorf("the broker did not take the record within %v, it may still be stored; give it longer with --timeout", p.k.timeout)
-	case strings.Contains(err.Error(), "partitioning"):
+	if strings.Contains(err.Error(), "partitioning") {
 		return fmt.Errorf("topic %s: %s; `varve topic describe %s` shows its partitions", p.topic, oneLine(err.Error()), p.topic)
 	}
 	return p.k.explain(err)

@@ -56,7 +56,7 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	log := newLogger(c.App.ErrWriter, s)
+	log, setLevel := newLogger(c.App.ErrWriter, s)
 	for _, w := range warnings {
 		log.Warn(w.String())
 	}
@@ -71,7 +71,7 @@ func serve(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b, err := broker.Open(broker.Components{FS: fs, Root: s.LogDir, Listen: net.Listen, Now: time.Now, Log: log}, s)
+	b, err := broker.Open(broker.Components{FS: fs, Root: s.LogDir, Listen: net.Listen, Now: time.Now, Log: log, SetLogLevel: setLevel}, s)
 	if err != nil {
 		return err
 	}
@@ -139,16 +139,21 @@ func readSettings(name string) (*config.File, error) {
 	return &config.File{Name: name, Data: data}, nil
 }
 
-func newLogger(w io.Writer, s *config.Broker) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
-		level = slog.LevelInfo // the setting is an enum of slog's names
+// newLogger makes the broker's logger, and a function that changes its level.
+func newLogger(w io.Writer, s *config.Broker) (*slog.Logger, func(level string)) {
+	var level slog.LevelVar
+	set := func(name string) {
+		var l slog.Level
+		if l.UnmarshalText([]byte(name)) == nil { // the setting is an enum of slog's names
+			level.Set(l)
+		}
 	}
-	o := &slog.HandlerOptions{Level: level}
+	set(s.LogLevel)
+	o := &slog.HandlerOptions{Level: &level}
 	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(slog.NewJSONHandler(w, o)), set
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(slog.NewTextHandler(w, o)), set
 }
 
 func exitCode(err error) int {

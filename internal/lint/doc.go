@@ -1,8 +1,8 @@
 // Package lint checks the repository's own rules as Go tests, with the standard
 // library and the go command alone: which package may import which, what the
 // deterministic cores may not do, how long files and functions get, that every
-// package says what it is for, that no machine's paths are checked in and that
-// links between pages resolve. The rules' data is in table.go.
+// package says what it is for, that attributes of log messages have one name each,
+// that no machine's paths are checked in and that links between pages resolve. The rules' data is in table.go.
 //
 // Invariants:
 //

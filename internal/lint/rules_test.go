@@ -54,6 +54,8 @@ func TestImportsRule(t *testing.T) {
 		blob   = "gocloud.dev/blob"
 		aws    = "github.com/aws/aws-sdk-go-v2/service/s3"
 		badger = "github.com/dgraph-io/badger/v4"
+		otel   = "go.opentelemetry.io/otel/sdk/metric"
+		prom   = "github.com/prometheus/client_golang/prometheus"
 	)
 	tests := []struct {
 		file    string
@@ -92,11 +94,34 @@ func TestImportsRule(t *testing.T) {
 		{"plugins/p.go", []string{wazero}, []string{"wazero stays in"}},
 		{"tiering/objstore/s3.go", []string{blob, aws}, nil},
 		{"tiering/offload/o.go", []string{blob, aws}, []string{"gocloud", "gocloud"}},
+		{"internal/metric/metrictest/m.go", []string{otel, prom}, nil},
+		{"broker/metrics/m.go", []string{otel, prom}, []string{"OpenTelemetry", "OpenTelemetry"}},
 		{"tiering/remote/r.go", []string{badger}, []string{"Badger is imported nowhere"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.file+"/"+strings.Join(tt.imports, ","), func(t *testing.T) {
 			expect(t, Imports(tree(map[string]string{tt.file: importing(tt.imports...)})), tt.want...)
+		})
+	}
+}
+
+func TestAttributesRule(t *testing.T) {
+	for _, tt := range []struct {
+		name, call string
+		want       []string
+	}{
+		{"fine", `l.Warn("text", "topic", t, "error", err)`, nil},
+		{"another name", `l.Error("text", "topic", t, "err", err)`, []string{`"err" is called "error"`}},
+		{"not snake case", `l.Info("text", "topicId", t)`, []string{"snake case"}},
+		{"with a field", `s.c.log.With("clientid", c).Debug("text")`, []string{"client_id"}},
+		{"no attributes", `l.Error("err")`, nil},
+		{"attributes of their own", `l.Warn("text", a, slog.Any("err", err))`, nil},
+		{"passed on", `l.Error("text", append(args, "err", err)...)`, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := "package p\nfunc f() { " + tt.call + " }"
+			expect(t, Attributes(tree(map[string]string{"broker/p.go": src})), tt.want...)
+			expect(t, Attributes(tree(map[string]string{"broker/p_test.go": src})))
 		})
 	}
 }

@@ -59,6 +59,13 @@ var confined = []confinement{
 		in:    []string{"tiering/objstore"},
 	},
 	{
+		name: "OpenTelemetry's metrics and Prometheus",
+		paths: []string{
+			"go.opentelemetry.io/otel", "github.com/prometheus",
+		},
+		in: []string{"internal/metric"},
+	},
+	{
 		name:  "Badger",
 		paths: []string{"github.com/dgraph-io/badger"},
 		in:    []string{"tiering/remote"},
@@ -130,6 +137,20 @@ const (
 	timersAreEffects = "timers are effects"
 	neverExits       = "a core never ends the process"
 )
+
+// logCalls are functions that write messages with attributes, with the number
+// of arguments before the first attribute.
+var logCalls = map[string]int{"Debug": 1, "Info": 1, "Warn": 1, "Error": 1, "With": 0, "line": 3, "debug": 1}
+
+// logAttributes are names that attributes of log messages do not have, with the
+// name that they have instead.
+var logAttributes = map[string]string{
+	"err": "error", "e": "error", "reason": "error", "cause": "error",
+	"topic_name": "topic", "part": "partition", "partition_id": "partition", "tp": "topic",
+	"group_id": "group", "client": "client_id", "clientid": "client_id", "addr": "remote",
+	"duration": "duration_seconds", "wait": "wait_seconds", "elapsed": "duration_seconds",
+	"size": "bytes", "offset_base": "base_offset",
+}
 
 // Limits on length, in lines. Generated files are exempt from both, _test.go
 // files from the limit on functions.

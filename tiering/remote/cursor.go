@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// span is a range of an object whose chunks have to come from the store, after
-// the table's mark after. The zero value is none.
+// span is a range of an object whose chunks have to come from the store and be
+// younger than the chunk that was born as after. The zero value is none.
 type span struct {
 	from, to int64
 	after    uint64
@@ -22,6 +22,7 @@ type cursor struct {
 	fresh span
 	c     *chunk // nil: none
 	at    int64  // where c begins in the object
+	seen  uint64 // the youngest chunk that was at hand
 }
 
 func (u *cursor) close() {
@@ -67,7 +68,7 @@ func (u *cursor) rest(ctx context.Context, off int64) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		u.c, u.at = c, at
+		u.c, u.at, u.seen = c, at, max(u.seen, c.born)
 	}
 	return u.c.data[off-u.at:], nil
 }
@@ -86,14 +87,13 @@ func (u *cursor) copy(ctx context.Context, into []byte, off int64) error {
 }
 
 // damage reports what is not what was committed.
-func (r *Reader) damage(o *object, at, from, to int64, reason string) error {
-	return &damageError{key: r.key(o), at: at, from: from, to: to, reason: reason}
+func (u *cursor) damage(at, from, to int64, reason string) error {
+	return &damageError{key: u.r.key(u.o), at: at, from: from, to: to, seen: u.seen, reason: reason}
 }
 
 // mend calls read, and if that finds damage once more, with the range that is in
 // doubt to be taken from the store.
 func (r *Reader) mend(o *object, read func(fresh span) error) error {
-	mark := r.table.mark()
 	err := read(span{})
 	var d *damageError
 	if !errors.As(err, &d) {
@@ -104,19 +104,33 @@ func (r *Reader) mend(o *object, read func(fresh span) error) error {
 		return err
 	}
 	r.n.damaged.Add(1)
-	r.forget(o, d.from, d.to)
-	err = read(span{from: d.from, to: d.to, after: mark})
+	r.forget(o, d.from, d.to, d.seen)
+	err = read(span{from: d.from, to: d.to, after: d.seen})
 	if errors.As(err, &d) {
-		r.forget(o, d.from, d.to)
+		r.condemn(o, d.from, d.to)
 		r.failures.add(ChunkID{Object: o.id, Offset: d.from}, r.o.Now())
 		r.o.Log.Error("object of the cold tier is damaged", slog.String("object", d.key), slog.Any("error", err))
 	}
 	return err
 }
 
-// forget drops the chunks of a range from the cache.
-func (r *Reader) forget(o *object, from, to int64) {
+// forget drops the chunks of a range from memory and from the cache, unless they
+// are younger than the one that was born as seen: then nobody saw them yet.
+func (r *Reader) forget(o *object, from, to int64, seen uint64) {
 	for off := r.chunkStart(from); off < to; off += int64(r.o.ChunkBytes) {
-		r.o.Cache.Drop(ChunkID{Object: o.id, Offset: off})
+		id := ChunkID{Object: o.id, Offset: off}
+		if r.table.drop(id, seen) {
+			r.o.Cache.Drop(id)
+		}
+	}
+}
+
+// condemn drops the chunks of a range from the cache only. They stay in memory,
+// where those who come for them find that they are damaged.
+func (r *Reader) condemn(o *object, from, to int64) {
+	for off := r.chunkStart(from); off < to; off += int64(r.o.ChunkBytes) {
+		id := ChunkID{Object: o.id, Offset: off}
+		r.table.condemn(id)
+		r.o.Cache.Drop(id)
 	}
 }

@@ -52,8 +52,9 @@ func storeError(key string, err error) error {
 // matches ErrDamaged.
 type damageError struct {
 	key      string
-	at       int64 // in the object
-	from, to int64 // the range of the object that is in doubt
+	at       int64  // in the object
+	from, to int64  // the range of the object that is in doubt
+	seen     uint64 // the youngest chunk that was looked at
 	reason   string
 }
 

@@ -7,7 +7,7 @@ import (
 
 // chunk returns the chunk that begins at off, with a reference that the caller
 // gives back. Many callers share one download, which goes on without them once
-// it began. after is a mark of the table, or 0.
+// it began. after is as in table.join.
 func (r *Reader) chunk(ctx context.Context, o *object, off int64, after uint64) (*chunk, error) {
 	id := ChunkID{Object: o.id, Offset: off}
 	c, created, err := r.table.join(id, r.chunkLen(o, off), after)
@@ -56,7 +56,12 @@ func (r *Reader) land(c *chunk, data []byte, fromStore bool, err error) {
 	if err == nil && fromStore {
 		select {
 		case r.writes <- struct{}{}:
-			r.o.Cache.Put(c.id, data)
+			if r.table.good(c) {
+				r.o.Cache.Put(c.id, data)
+			}
+			if !r.table.good(c) { // it was found to be damaged meanwhile
+				r.o.Cache.Drop(c.id)
+			}
 			<-r.writes
 		default: // the disk is behind; reads do not wait for it
 			r.n.notKept.Add(1)

@@ -195,7 +195,7 @@ func TestMemoryIsBounded(t *testing.T) {
 // context, and one that waits goes on when there is.
 func TestReadWaitsForMemory(t *testing.T) {
 	tr := newTier(t, 2, 0, segfiletest.Shape{Batches: 20})
-	r := newReader(t, tr.store, Options{ChunkBytes: 1024})
+	r := newReader(t, tr.store, Options{ChunkBytes: 1024, MemoryBytes: 1})
 	for range 4 {
 		if err := r.table.reserve(t.Context(), 1024); err != nil {
 			t.Fatal(err)
@@ -274,14 +274,12 @@ func TestReadAhead(t *testing.T) {
 	at := tr.list.Start()
 	read := func() (chunk int64) {
 		t.Helper()
-		key := streamKey{partition, at}
 		c, err := r.Read(t.Context(), partition, tr.list, at, tr.end(), 600, true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.settle()
 		at = c.NextOffset
-		_ = key
 		st := r.streams.of.peek(streamKey{partition, at})
 		if st == nil {
 			t.Fatal("the reader is forgotten")

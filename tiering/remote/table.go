@@ -23,6 +23,7 @@ type chunk struct {
 	ready     bool // with data
 	listed    bool // in the table's map
 	fromStore bool
+	bad       bool // damaged, and so was the one before
 	ahead     bool // read ahead, and nobody used it yet
 }
 
@@ -54,7 +55,7 @@ type waiter struct {
 func newTable(max int64, whole int) *table {
 	t := &table{
 		max: max, whole: whole, aheadMax: max / 2,
-		chunks: map[ChunkID]*chunk{}, idle: newLRU[*chunk, struct{}](), born: 1,
+		chunks: map[ChunkID]*chunk{}, idle: newLRU[*chunk, struct{}](),
 	}
 	t.buffers.New = func() any { b := make([]byte, whole); return &b }
 	return t
@@ -82,17 +83,9 @@ func (t *table) recycle(b []byte) {
 	}
 }
 
-// mark returns a number that is smaller than that of every chunk to come, and
-// not smaller than that of any that is there.
-func (t *table) mark() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.born
-}
-
 // join returns the chunk with a reference for the caller, and makes it if there
-// is none. Only chunks that were asked of the store after the mark after count,
-// unless it is 0. created tells that the caller has to start a flight, which has
+// is none. Unless after is 0, only chunks count that come from the store and are
+// younger than the one that was born as after. created tells that the caller has to start a flight, which has
 // a reference too. The error is ErrClosed.
 func (t *table) join(id ChunkID, n int, after uint64) (c *chunk, created bool, err error) {
 	t.mu.Lock()
@@ -225,6 +218,38 @@ func (t *table) unlist(c *chunk) {
 		t.idle.remove(c)
 		t.free(c)
 	}
+}
+
+// drop unlists a chunk, unless it is younger than the one that was born as seen;
+// then it returns false.
+func (t *table) drop(id ChunkID, seen uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.chunks[id]
+	if c != nil && c.born > seen {
+		return false
+	}
+	if c != nil {
+		t.unlist(c)
+		t.grant()
+	}
+	return true
+}
+
+// condemn notes that a chunk is not worth keeping beyond memory.
+func (t *table) condemn(id ChunkID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.chunks[id]; c != nil {
+		c.bad = true
+	}
+}
+
+// good tells whether a chunk is worth keeping, as far as is known.
+func (t *table) good(c *chunk) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return c.listed && !c.bad
 }
 
 // free gives the memory of a chunk back that nobody refers to.

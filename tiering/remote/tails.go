@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/varvelog/varve/internal/ident"
@@ -135,7 +136,7 @@ func (r *Reader) tail(ctx context.Context, o *object) (*segfile.Tail, error) {
 // loadTail reads and parses a tail.
 func (r *Reader) loadTail(ctx context.Context, o *object) (*segfile.Tail, error) {
 	if err := o.seg.Check(); err != nil {
-		return nil, r.damage(o, 0, 0, o.seg.ObjectBytes, err.Error())
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, r.key(o), err)
 	}
 	from, n := o.seg.TailOffset(), o.seg.ObjectBytes-o.seg.TailOffset()
 	taken, err := r.tails.room.acquire(ctx, n)
@@ -157,7 +158,7 @@ func (r *Reader) loadTail(ctx context.Context, o *object) (*segfile.Tail, error)
 			// A newer broker wrote it: nothing is wrong with the bytes.
 			return errors.Join(ErrUnavailable, err)
 		case err != nil:
-			return r.damage(o, from, from, o.seg.ObjectBytes, err.Error())
+			return u.damage(from, from, o.seg.ObjectBytes, err.Error())
 		}
 		return nil
 	})

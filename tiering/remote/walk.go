@@ -94,5 +94,5 @@ func (w *walk) body(ctx context.Context, h *record.Header, into []byte) error {
 // indexed batches around it.
 func (w *walk) damaged(format string, args ...any) error {
 	from, to := manifest.DataOffset+w.anchor, manifest.DataOffset+max(w.next, w.anchor+1)
-	return w.r.damage(w.o, w.off(), from, to, fmt.Sprintf(format, args...))
+	return w.cursor.damage(w.off(), from, to, fmt.Sprintf(format, args...))
 }

@@ -267,11 +267,21 @@ func TestBuildReadsOnceInSmallPieces(t *testing.T) {
 
 // However small the interval, the index stays below its bound.
 func TestIndexIsBounded(t *testing.T) {
-	src, batches := segfiletest.Segment(4, segfiletest.Shape{Batches: 70_000, Records: 1, ValueSize: 1, NoHoles: true})
-	src.Producers = nil
+	src, batches := segfiletest.Segment(4, segfiletest.Shape{Batches: 1, Records: 1, ValueSize: 1})
+	one, n := batches[0], 70_000
+	data := bytes.Repeat(one.Bytes, n)
+	for i := range n {
+		if err := record.SetPlacement(data[i*len(one.Bytes):], int64(i), 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	src.Base, src.End, src.Data, src.DataBytes = 0, ident.Offset(n), bytes.NewReader(data), int64(len(data))
 	obj, _ := build(t, src, segfile.Options{IndexIntervalBytes: 1})
-	if n := len(obj.Tail()); n > 16<<16+1000 {
-		t.Errorf("a tail of %d bytes for %d batches", n, len(batches))
+	if size := len(obj.Tail()); size > 16<<16+1000 || size < 16<<14 {
+		t.Errorf("a tail of %d bytes for %d batches", size, n)
+	}
+	if tail := parse(t, obj); tail.Batches() != n || tail.Floor(ident.Offset(n-1)) < src.DataBytes*9/10 {
+		t.Errorf("%d batches, the last one at %d", tail.Batches(), tail.Floor(ident.Offset(n-1)))
 	}
 }
 

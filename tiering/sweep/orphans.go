@@ -19,9 +19,9 @@ type State uint8
 
 const (
 	// Unsure: the partition's manifest is not at hand, or may be old: it is led
-	// elsewhere, or its leader has not yet applied an entry of its own term, or
-	// nobody knows the topic, but nobody has seen its deletion either. Its
-	// objects are left alone.
+	// elsewhere (a follower may lack what was committed long ago), or its leader
+	// has not yet applied an entry of its own term, or nobody knows the topic,
+	// but nobody has seen its deletion either. Its objects are left alone.
 	Unsure State = iota
 	// Current: the manifest is the newest one. Its objects are orphans unless
 	// the manifest names them, live or awaiting their deletion.
@@ -39,8 +39,9 @@ type Known func(p ident.Partition) (referenced func(manifest.Segment) bool, stat
 // Options say where a sweep begins and ends.
 type Options struct {
 	// OlderThan is the grace: what the store calls younger is left out, since
-	// its commit may be under way. It must lie further back than an upload and
-	// its commit take, and than the clocks differ.
+	// its commit may be under way. It must lie further back than an upload, its
+	// verification and its commit take together, and than the clocks differ: S3
+	// dates an object that was sent in parts by the begin of its upload.
 	OlderThan time.Time
 	// After is Report.Next of the call before; empty: the beginning.
 	After string

@@ -2,16 +2,19 @@ package abi
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write golden/ again")
+// updateEnv set to 1 writes golden/ again. Files that no vector has are removed
+// by hand: TestGoldenIsComplete names them.
+const updateEnv = "VARVE_UPDATE"
 
 var goldenContext = Context{
 	Topic: "orders", Partition: 3, AppendTime: 1_750_000_000_123,
@@ -36,6 +39,9 @@ type goldenFrame struct {
 	parts   Parts
 	context Context
 	records []Record
+	// longer is how many bytes the frame's header and the fixed part of a record
+	// have beyond version 1.
+	longer int
 }
 
 func goldenFrames() []goldenFrame {
@@ -44,12 +50,33 @@ func goldenFrames() []goldenFrame {
 	aligned := goldenContext
 	aligned.Topic, aligned.Partition, aligned.AppendTime = "12345678", -1, -1
 	return []goldenFrame{
-		{"frame-all-parts", AllParts, goldenContext, goldenRecords()},
-		{"frame-value", PartValue, goldenContext, goldenRecords()},
-		{"frame-key-headers", PartKey | PartHeaders, noTopic, goldenRecords()},
-		{"frame-no-parts", 0, aligned, goldenRecords()},
-		{"frame-empty", AllParts, goldenContext, nil},
+		{"frame-all-parts", AllParts, goldenContext, goldenRecords(), 0},
+		{"frame-value", PartValue, goldenContext, goldenRecords(), 0},
+		{"frame-key-headers", PartKey | PartHeaders, noTopic, goldenRecords(), 0},
+		{"frame-no-parts", 0, aligned, goldenRecords(), 0},
+		{"frame-empty", AllParts, goldenContext, nil, 0},
+		{"frame-longer", AllParts, goldenContext, goldenRecords(), 24},
 	}
+}
+
+// lengthen gives a frame the form that a later version may have: more bytes in
+// its header and in the fixed part of its records, zero here.
+func lengthen(frame []byte, by int) []byte {
+	le := binary.LittleEndian
+	topic := (int(le.Uint32(frame[44:])) + 7) &^ 7
+	more := make([]byte, by)
+	out := append(bytes.Clone(frame[:FrameHeaderLen]), more...)
+	le.PutUint32(out, uint32(FrameHeaderLen+by))
+	le.PutUint32(out[4:], uint32(RecordFixedLen+by))
+	out = append(out, frame[FrameHeaderLen:FrameHeaderLen+topic]...)
+	for rest := frame[FrameHeaderLen+topic:]; len(rest) > 0; {
+		n := int(le.Uint32(rest))
+		at := len(out)
+		out = append(append(append(out, rest[:RecordFixedLen]...), more...), rest[RecordFixedLen:n]...)
+		le.PutUint32(out[at:], uint32(n+by))
+		rest = rest[n:]
+	}
+	return out
 }
 
 type goldenVerdicts struct {
@@ -82,23 +109,33 @@ func goldenAnswers() []goldenVerdicts {
 // with the number of verdicts before the fault.
 func goldenGarbage() []struct {
 	name   string
+	hook   Hook
 	out    string
 	count  int
 	before int
 } {
 	return []struct {
 		name   string
+		hook   Hook
 		out    string
 		count  int
 		before int
 	}{
-		{"garbage-missing", "\x00\x01", 3, 2},
-		{"garbage-behind", "\x00\x00\x00", 2, 0},
-		{"garbage-split", "\x00\x05\x00", 3, 1},
-		{"garbage-mask", "\x00\x02\x10", 2, 1},
-		{"garbage-length", "\x02\x02\xfe\xff\xff\xff", 1, 0},
-		{"garbage-headers", "\x02\x04\xff\xff\xff\x7f\x00\x00\x00\x00\x00\x00\x00\x00", 1, 0},
-		{"garbage-code", "\x03\xe8\x03\x00\x00\x00\x00", 1, 0},
+		{"garbage-missing", HookTransform, "\x00\x01", 3, 2},
+		{"garbage-behind", HookTransform, "\x00\x00\x00", 2, 0},
+		{"garbage-split", HookTransform, "\x00\x05\x00", 3, 1},
+		{"garbage-mask", HookTransform, "\x00\x02\x10", 2, 1},
+		{"garbage-length", HookTransform, "\x02\x02\xfe\xff\xff\xff", 1, 0},
+		{"garbage-headers", HookTransform, "\x02\x04\xff\xff\xff\x7f\x00\x00\x00\x00\x00\x00\x00\x00", 1, 0},
+		{"garbage-code", HookTransform, "\x03\xe8\x03\x00\x00\x00\x00", 1, 0},
+		{"garbage-kind", HookTransform, "\xff", 1, 0},
+		{"garbage-no-mask", HookTransform, "\x00\x02", 2, 1},
+		{"garbage-timestamp", HookTransform, "\x02\x08\x01\x02\x03\x04\x05\x06\x07", 1, 0},
+		{"garbage-name", HookTransform, "\x02\x04\x01\x00\x00\x00\x02\x00\x00\x00\xff\xff\xff\xffn", 1, 0},
+		{"garbage-message", HookTransform, "\x04\x01\x00\x03\x00\x00\x00no", 1, 0},
+		{"garbage-null-message", HookTransform, "\x03\x01\x00\xff\xff\xff\xff", 1, 0},
+		{"garbage-validate-drop", HookValidate, "\x00\x00\x01", 3, 2},
+		{"garbage-validate-replace", HookValidate, "\x02\x00", 1, 0},
 	}
 }
 
@@ -107,6 +144,9 @@ func describeFrame(g *goldenFrame) string {
 	c := g.context
 	fmt.Fprintf(&b, "frame\ntopic %q\npartition %d\nappend_time %d\nseed %#x\ngeneration %d\nparts %d\n",
 		c.Topic, c.Partition, c.AppendTime, c.Seed, c.Generation, g.parts)
+	if g.longer > 0 {
+		fmt.Fprintf(&b, "header_len %d\nrecord_len %d\n", FrameHeaderLen+g.longer, RecordFixedLen+g.longer)
+	}
 	for _, r := range g.records {
 		fmt.Fprintf(&b, "record index %d", r.Index)
 		if g.parts.Has(PartTimestamp) {
@@ -171,7 +211,7 @@ func checkGolden(t *testing.T, name string, bin []byte, text string) {
 	t.Helper()
 	for file, want := range map[string][]byte{name + ".bin": bin, name + ".txt": []byte(text)} {
 		path := filepath.Join("golden", file)
-		if *update {
+		if os.Getenv(updateEnv) == "1" {
 			if err := os.WriteFile(path, want, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -195,7 +235,7 @@ func TestGoldenFrames(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		checkGolden(t, g.name, f.Finish(), describeFrame(&g))
+		checkGolden(t, g.name, lengthen(f.Finish(), g.longer), describeFrame(&g))
 	}
 }
 
@@ -215,12 +255,38 @@ func TestGoldenVerdicts(t *testing.T) {
 
 func TestGoldenGarbage(t *testing.T) {
 	for _, g := range goldenGarbage() {
-		vs, err := DecodeVerdicts([]byte(g.out), g.count, HookTransform)
+		vs, err := DecodeVerdicts([]byte(g.out), g.count, g.hook)
 		if !errors.Is(err, ErrGarbage) || len(vs) != g.before {
 			t.Errorf("%s: %d verdicts, %v", g.name, len(vs), err)
 		}
 		checkGolden(t, g.name, []byte(g.out),
-			fmt.Sprintf("garbage\nhook transform\nrecords %d\nverdicts before the fault %d\nfault: %v\n", g.count, g.before, err))
+			fmt.Sprintf("garbage\nhook %s\nrecords %d\nverdicts before the fault %d\nfault: %v\n", g.hook, g.count, g.before, err))
+	}
+}
+
+// TestGoldenIsComplete: golden/ holds the vectors above and nothing else.
+func TestGoldenIsComplete(t *testing.T) {
+	want := []string{"README.txt"}
+	for _, g := range goldenFrames() {
+		want = append(want, g.name+".bin", g.name+".txt")
+	}
+	for _, g := range goldenAnswers() {
+		want = append(want, g.name+".bin", g.name+".txt")
+	}
+	for _, g := range goldenGarbage() {
+		want = append(want, g.name+".bin", g.name+".txt")
+	}
+	entries, err := os.ReadDir("golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("golden/ has %v, want %v", got, want)
 	}
 }
 

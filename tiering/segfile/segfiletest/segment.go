@@ -2,6 +2,7 @@ package segfiletest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 
@@ -81,8 +82,10 @@ func batch(rng *rand.Rand, shape Shape, base ident.Offset) Batch {
 	delta := int32(0)
 	for range 1 + rng.IntN(shape.Records) {
 		value := make([]byte, rng.IntN(shape.ValueSize)+1)
-		for i := range value {
-			value[i] = byte(rng.UintN(256))
+		for i := 0; i < len(value); i += 8 {
+			var word [8]byte
+			binary.LittleEndian.PutUint64(word[:], rng.Uint64())
+			copy(value[i:], word[:])
 		}
 		r := record.Record{OffsetDelta: delta, Value: value}
 		if ts != record.NoTimestamp {
