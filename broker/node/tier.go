@@ -2,11 +2,13 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/tiering/manifest"
@@ -194,7 +196,9 @@ func (n *Node) copyFailed(id ident.Partition, c *copying, err error) {
 	c.busy = false
 	c.failures++
 	c.retry = n.now.Add(min(copyRetryFirst<<min(c.failures-1, 10), copyRetryMax))
-	if told := c.err != nil && c.err.Error() == err.Error(); !told && n.Replica(id) == c.r {
+	told := c.err != nil && c.err.Error() == err.Error()
+	gone := errors.Is(err, storage.ErrBelowStart) // retention took it meanwhile: that is no trouble
+	if !told && !gone && n.Replica(id) == c.r {
 		n.report(Event{Partition: id, Topic: c.r.Topic, Err: err, Text: "a segment cannot be copied to the cold tier and is tried again; it stays on local disk"})
 	}
 	c.err = err
@@ -263,7 +267,7 @@ func (n *Node) dropTopic(d *metadata.DroppedTopic) {
 	}
 	t.dropping[d.ID] = true
 	n.c.Tier.Tier.DropTopic(d.ID, func(err error) {
-		if err != nil {
+		if err != nil && !mutant.On(mutant.ForgetUndeleted) {
 			delete(t.dropping, d.ID)
 			n.report(Event{Topic: d.Name, Err: err, Text: "the objects of a deleted topic cannot be deleted from the cold tier and are tried again"})
 			return

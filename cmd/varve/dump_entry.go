@@ -8,6 +8,7 @@ import (
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/internal/record"
+	"github.com/varvelog/varve/tiering/manifest"
 )
 
 // raftEntry prints one Raft entry. kind is Raft's: 0 is the application's.
@@ -38,7 +39,7 @@ func (d *dumper) raftEntry(kind byte, data []byte, at int64, fields []field) err
 
 // header lengths of the kinds, docs/format/entry.md.
 const (
-	chainedHeader = 42
+	chainedHeader = 43
 	emittedHeader = 36
 )
 
@@ -47,7 +48,7 @@ const (
 func entryFields(e entry.Entry) (fields []field, wrong string) {
 	le, h := binary.LittleEndian, e.Header
 	short := func(n int) bool {
-		if len(h) != n {
+		if len(h) < n {
 			wrong = fmt.Sprintf("a header of %d bytes, and not %d", len(h), n)
 		}
 		return wrong != ""
@@ -55,7 +56,7 @@ func entryFields(e entry.Entry) (fields []field, wrong string) {
 	switch e.Kind {
 	case entry.Batch:
 		if !short(9) {
-			fields = []field{{"generation", le.Uint64(h)}}
+			fields = []field{{"generation", le.Uint64(h)}, {"continues", h[8]&1 == 1}}
 		}
 	case entry.LogStart:
 		if !short(9) {
@@ -69,7 +70,7 @@ func entryFields(e entry.Entry) (fields []field, wrong string) {
 		if !short(chainedHeader) {
 			fields = []field{{"generation", le.Uint64(h)}, {"producer", int64(le.Uint64(h[16:]))}, {"producer_epoch", int16(le.Uint16(h[24:]))},
 				{"sequence", int32(le.Uint32(h[26:]))}, {"last_offset_delta", int32(le.Uint32(h[30:]))},
-				{"stored_bytes", le.Uint32(h[34:])}, {"emissions", le.Uint32(h[38:])}}
+				{"stored_bytes", le.Uint32(h[34:])}, {"emissions", le.Uint32(h[38:])}, {"continues", h[42]&1 == 1}}
 		}
 	case entry.Emitted:
 		if !short(emittedHeader) {
@@ -84,6 +85,18 @@ func entryFields(e entry.Entry) (fields []field, wrong string) {
 		if !short(16) {
 			fields = []field{{"origin_topic_id", hex.EncodeToString(h)}}
 		}
+	case entry.TierCommit:
+		g, _, err := manifest.DecodeSegment(h)
+		if err != nil {
+			return nil, err.Error()
+		}
+		fields = []field{{"base_offset", int64(g.Base)}, {"end_offset", int64(g.End)}, {"term", g.Term}, {"upload_id", hex.EncodeToString(g.ID[:])}, {"object_bytes", g.ObjectBytes}}
+	case entry.LocalStart:
+		if !short(8) {
+			fields = []field{{"offset", int64(le.Uint64(h))}}
+		}
+	case entry.TierTrim:
+		fields = []field{{"upload_ids", len(e.Payload) / len(manifest.ID{})}}
 	case entry.Command:
 		c, err := metadata.Decode(e.Payload)
 		if err != nil {

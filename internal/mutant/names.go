@@ -21,7 +21,7 @@ const (
 	DiscardWithoutGrace  Name = "discard-without-grace"    // an object is deleted as soon as no manifest names it
 	DiscardNamed         Name = "discard-named"            // an object is deleted after its commit was accepted
 	DiscardUnknown       Name = "discard-unknown"          // an object is deleted whose commit may yet be applied
-	ForgetUndeleted      Name = "forget-undeleted"         // a tombstone goes although its object was not deleted
+	ForgetUndeleted      Name = "forget-undeleted"         // a tombstone, or a deleted topic, is forgotten although its objects were not deleted
 )
 
 // All lists every planted bug.

@@ -16,9 +16,6 @@ func (s *run) finish() {
 	s.disk.cut, s.disk.cutSync, s.disk.failSync, s.disk.flips = 0, false, 0, nil
 	s.log("end: no more faults")
 	if s.broker != nil {
-		if n := s.broker.node.TierCopies(); n != 0 {
-			s.fail("R2", "%d copies remembered", n)
-		}
 		s.down(s.rng.fault.IntN(2) == 0) // a partition may not have been opened
 	}
 	if !s.until(recovery, func() bool { return s.broker != nil && s.broker.node.Ready() && s.broker.asked == 0 }) {

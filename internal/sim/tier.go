@@ -39,13 +39,13 @@ func (b *broker) tierConfig() node.TierConfig {
 }
 
 // tierTrouble reports whether the broker tells of trouble with the cold tier
-// that it may have: faults of the store, or an upload whose partition or segment
-// went, or whose commit was lost.
+// that it may have: faults of the store, or an upload whose partition went, or whose
+// commit was lost.
 func (b *broker) tierTrouble(e node.Event) bool {
 	if p := b.s.model.part(e.Partition); p != nil && b.s.plan.tier {
 		p.commitFailed = b
 	}
-	for _, err := range []error{errStore, errLocal, storage.ErrBelowStart, partition.ErrNotLeader, partition.ErrNoSpace, partition.ErrDamaged} {
+	for _, err := range []error{errStore, errLocal, partition.ErrNotLeader, partition.ErrNoSpace, partition.ErrDamaged} {
 		if errors.Is(e.Err, err) {
 			return b.s.plan.tier
 		}

@@ -109,7 +109,7 @@ func (c *check) resolve(ctx context.Context, failure error) (manifest.Segment, e
 	if _, err := c.store.Head(ctx, c.key); errors.Is(err, objstore.ErrNotFound) && objstore.Retriable(failure) {
 		return manifest.Segment{}, failure
 	}
-	// how much of it arrived is what is in question
+	c.full = true // how much of it arrived is what is in question
 	if err := c.run(ctx); err != nil {
 		return manifest.Segment{}, fmt.Errorf("%w; before that: %w", err, opaque(failure))
 	}
