@@ -25,6 +25,11 @@ build: ## build bin/varve
 run: build ## build, then start a broker on this machine
 	bin/varve serve
 
+run-minio: build ## start a broker whose cold tier is a MinIO server, which is built first (minutes)
+	scripts/minio.sh run sh -c 'mkdir -p .cache/minio/data/varve && \
+		AWS_ACCESS_KEY_ID=$$S3_TEST_ACCESS_KEY AWS_SECRET_ACCESS_KEY=$$S3_TEST_SECRET_KEY bin/varve serve \
+		--set log.dirs=.cache/minio/varve-data --set "tier.url=s3://varve/tour?endpoint=$$S3_TEST_ENDPOINT&region=us-east-1"'
+
 test: ## vet, then run every test
 	$(GO) vet ./...
 	$(GO) test ./...
@@ -80,4 +85,4 @@ cross: ## build for linux/amd64, linux/arm64 and darwin/arm64
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build run test race test-s3 test-minio gofmt lint sim mutants fuzz bench crash clients generate check cross clean
+.PHONY: help build run run-minio test race test-s3 test-minio gofmt lint sim mutants fuzz bench crash clients generate check cross clean

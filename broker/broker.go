@@ -114,7 +114,7 @@ func (b *Broker) open() error {
 	b.node = n
 	n.Reconfigure() // with the altered settings, which could not be known before
 	b.c.Log.Info("recovered", "directory", b.s.LogDir, "groups", len(rec.Groups), "bytes", rec.Bytes,
-		"torn_tail", rec.DroppedTail, "seconds", b.c.Now().Sub(began).Seconds())
+		"torn_tail", rec.DroppedTail, "duration_seconds", b.c.Now().Sub(began).Seconds())
 	for _, l := range b.s.Listeners {
 		nl, err := b.c.Listen("tcp", l.Address())
 		if err != nil {

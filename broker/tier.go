@@ -162,7 +162,7 @@ func (t *tierHost) upload(j node.UploadJob) (manifest.Segment, error) {
 		return s, err
 	}
 	t.b.c.Log.Debug("segment is in the cold tier", "topic", j.Topic, "partition", j.ID.Index, "base_offset", s.Base, "end_offset", s.End,
-		"bytes", s.ObjectBytes, "seconds", t.b.c.Now().Sub(began).Seconds())
+		"bytes", s.ObjectBytes, "duration_seconds", t.b.c.Now().Sub(began).Seconds())
 	return s, nil
 }
 

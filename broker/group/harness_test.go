@@ -244,18 +244,17 @@ func (r *rig) leave(members ...LeaveMember) *errsCall {
 // m1... are what they are assigned.
 func (r *rig) members(n int, protocols ...string) []JoinResponse {
 	r.t.Helper()
-	var ids []string
 	var reqs []JoinRequest
 	for i := range n {
 		q := who(fmt.Sprintf("c%d", i), "", protocols...)
 		q.MemberID = r.id(q)
-		ids, reqs = append(ids, q.MemberID), append(reqs, q)
+		reqs = append(reqs, q)
 	}
-	return r.stabilize(ids, reqs)
+	return r.stabilize(reqs)
 }
 
 // stabilize lets members join, until all are in one generation, and sync.
-func (r *rig) stabilize(_ []string, reqs []JoinRequest) []JoinResponse {
+func (r *rig) stabilize(reqs []JoinRequest) []JoinResponse {
 	r.t.Helper()
 	var calls []*joinCall
 	for range 3 { // the first one joins alone, if there is no initial delay

@@ -20,7 +20,7 @@ func (r *rig) statics(n int, protocols ...string) []JoinResponse {
 		}
 		reqs = append(reqs, q)
 	}
-	return r.stabilize(nil, reqs)
+	return r.stabilize(reqs)
 }
 
 func TestStaticReturnsToStableGroup(t *testing.T) {

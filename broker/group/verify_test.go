@@ -1,8 +1,6 @@
 package group
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // verify checks what holds between any two calls.
 func (s *Shard) verify() error {

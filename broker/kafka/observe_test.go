@@ -123,3 +123,15 @@ func BenchmarkCountRecords(b *testing.B) {
 		}
 	}
 }
+
+// A large answer, walked for codes that it does not have.
+func BenchmarkCodesOfMetadata(b *testing.B) {
+	r := kmsg.NewPtrMetadataResponse()
+	for range 33 {
+		r.Topics = append(r.Topics, kmsg.MetadataResponseTopic{Partitions: make([]kmsg.MetadataResponseTopicPartition, 100)})
+	}
+	b.ReportAllocs()
+	for range b.N {
+		errorCodes(r, func(int16) { b.Fatal("a code") })
+	}
+}

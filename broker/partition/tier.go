@@ -240,7 +240,9 @@ func (p *Partition) applyTierDrop(d entry.Entry) error {
 	if len(d.Header) != 0 || len(d.Payload) != 0 {
 		return errState
 	}
-	p.log.AdvanceStart(p.log.LocalStart())
+	if !mutant.On(mutant.DropKeepsLogStart) {
+		p.log.AdvanceStart(p.log.LocalStart())
+	}
 	p.started(d.Time)
 	if end, ok := p.tier.list.End(); ok {
 		p.tier.trim(end, d.Time)

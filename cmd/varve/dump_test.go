@@ -197,7 +197,7 @@ func FuzzDump(f *testing.F) {
 	f.Add(uint8(0), append(append([]byte{1}, batch...), batch...))
 	f.Add(uint8(1), []byte(indexMagic+"\x01\x00\x00\x00"))
 	f.Add(uint8(2), walSeed())
-	f.Add(uint8(3), []byte(objectMagic+"\x01\x00"))
+	f.Add(uint8(3), testObject(f))
 	dumps := []func(*dumper) error{dumpSegment, dumpIndex, dumpWAL, dumpObject}
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
 		d := &dumper{w: bufio.NewWriter(io.Discard), file: "x", in: bytes.NewReader(data), size: int64(len(data)), json: which&8 != 0, records: true}

@@ -21,6 +21,7 @@ import (
 
 const (
 	defaultHTTP    = "http://127.0.0.1:9644"
+	httpEnv        = "VARVE_HTTP"
 	defaultTimeout = 3 * time.Minute
 	dialTimeout    = 5 * time.Second
 	// answerBytesMax bounds what is read of an answer.
@@ -30,7 +31,7 @@ const (
 // clientFlags are the flags of every command that asks a broker.
 func clientFlags(more ...cli.Flag) []cli.Flag {
 	return append(more,
-		&cli.StringFlag{Name: "http", Usage: "`ADDRESS` of the broker's HTTP interface, its http.listen", Value: defaultHTTP},
+		&cli.StringFlag{Name: "http", Usage: "`ADDRESS` of the broker's HTTP interface, its http.listen", Value: defaultHTTP, EnvVars: []string{httpEnv}},
 		&cli.DurationFlag{Name: "timeout", Usage: "`DURATION` to wait for an answer", Value: defaultTimeout},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FORMAT` of what is printed: text or json", Value: "text"},
 	)

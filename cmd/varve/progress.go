@@ -57,7 +57,7 @@ func count(n int64, thing string) string {
 func byteCount(n int64) string {
 	units := []string{"KiB", "MiB", "GiB", "TiB"}
 	if n < 1024 {
-		return fmt.Sprintf("%d bytes", n)
+		return count(n, "byte")
 	}
 	v, unit := float64(n)/1024, units[0]
 	for _, u := range units[1:] {

@@ -120,7 +120,9 @@ func loadSettings(c *cli.Context) (*config.Broker, []config.Warning, error) {
 // brokerEnv leaves out what is a setting of the command line's clients and not
 // of a broker.
 func brokerEnv(env []string) []string {
-	return slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, brokersEnv+"=") })
+	return slices.DeleteFunc(env, func(v string) bool {
+		return strings.HasPrefix(v, brokersEnv+"=") || strings.HasPrefix(v, httpEnv+"=")
+	})
 }
 
 func readSettings(name string) (*config.File, error) {

@@ -148,7 +148,7 @@ var logAttributes = map[string]string{
 	"err": "error", "e": "error", "reason": "error", "cause": "error",
 	"topic_name": "topic", "part": "partition", "partition_id": "partition", "tp": "topic",
 	"group_id": "group", "client": "client_id", "clientid": "client_id", "addr": "remote",
-	"duration": "duration_seconds", "wait": "wait_seconds", "elapsed": "duration_seconds",
+	"duration": "duration_seconds", "wait": "wait_seconds", "elapsed": "duration_seconds", "seconds": "duration_seconds",
 	"size": "bytes", "offset_base": "base_offset",
 }
 

@@ -21,6 +21,7 @@ const (
 	DiscardWithoutGrace  Name = "discard-without-grace"    // an object is deleted as soon as no manifest names it
 	DiscardNamed         Name = "discard-named"            // an object is deleted after its commit was accepted
 	DiscardUnknown       Name = "discard-unknown"          // an object is deleted whose commit may yet be applied
+	DropKeepsLogStart    Name = "drop-keeps-log-start"     // the log goes on to begin in a cold tier that was given up
 	ForgetUndeleted      Name = "forget-undeleted"         // a tombstone, or a deleted topic, is forgotten although its objects were not deleted
 )
 
@@ -29,6 +30,6 @@ func All() []Name {
 	return []Name{
 		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
 		CorruptAsTorn, UnlinkEarly, RetentionNeedsSpace, NoDeduplication, SettingsReadAtApply,
-		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, ForgetUndeleted,
+		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, DropKeepsLogStart, ForgetUndeleted,
 	}
 }

@@ -18,7 +18,8 @@
 //	L4 no batch of an idempotent producer is read twice
 //	L5 an idempotent producer's batches are read in order and without a gap
 //	L6 a batch that was refused for good is not read
-//	L7 high watermark and log start never go back
+//	L7 high watermark, log start and local log start never go back, and the local
+//	   log starts where the cold tier ends or below
 //	L8 the bytes read are the bytes sent, or what the chain made of them
 //	L9 a lookup by time agrees with a scan
 //	P1 replay makes the same segments
@@ -26,6 +27,13 @@
 //	   and each dead letter is in its topic once, in order
 //	W6 what is stored of a batch is what one generation of the chain makes of it
 //	W7 generations never fall along a partition's log
+//	S1 what is not on the local disk any more is in an object that the manifest
+//	   names, and every object that it names is there as it was uploaded
+//	S3 no object is deleted that a manifest names, or named less than the grace
+//	   ago; in the end none is left that no manifest names, but for the garbage of
+//	   uploads and commits whose answers were lost
+//	S4 the segments of a manifest, and the local log behind them, leave no gap
+//	S5 objects hold the batches that the local log held
 //	R2 nothing is left of deleted topics, of old files, of goroutines
 //	R4 every request is answered once
 //	V1 after the last fault everything works within 30 s of virtual time; that
@@ -35,6 +43,11 @@
 // Concurrency: a run belongs to one goroutine and starts none. Planted bugs
 // (internal/mutant) are process-wide, so runs with one must not overlap.
 //
+// The object store is in memory, outlives the broker, answers late or not at all,
+// and goes on with what it was asked for when the broker is gone. Readers take
+// what is in the cold tier from the objects that the manifest names.
+//
 // It does not simulate a network or several brokers, and it does not model
-// what the edges of a broker do with these answers.
+// what the edges of a broker do with these answers; nor does it read objects the
+// way a broker does, or simulate their format.
 package sim

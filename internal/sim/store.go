@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/broker/node"
+	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/tiering/manifest"
@@ -126,6 +127,15 @@ func (c cold) tell(f func()) {
 	})
 }
 
+// answer tells the broker how an operation ended.
+func (c cold) answer(what trouble, done func(error)) {
+	var err error
+	if what != fine {
+		err = errStore
+	}
+	c.tell(func() { done(err) })
+}
+
 // crash lets power be lost now and then, soon after something that happened, or
 // the sync fail that makes it count.
 func (st *store) crash() {
@@ -146,76 +156,104 @@ func (st *store) crash() {
 	})
 }
 
-// Upload implements node.Tier. It opens the segment, reads it some time later,
-// stores it, and answers, each after a while; the broker may be gone before any.
+// Upload implements node.Tier.
 func (c cold) Upload(j node.UploadJob, done func(manifest.Segment, error)) {
-	st, s := c.st, c.st.s
-	what, key := st.trouble(), j.Object[:4]
+	s := c.st.s
 	borders, _ := j.Partition.Offsets()
-	st.pending++
+	u := &upload{c: c, j: j, o: newObject(&j, c.b), what: c.st.trouble(), floor: borders.LogStart, done: done}
+	c.st.pending++
 	s.stats.Uploads++
-	o := newObject(&j, c.b)
-	s.log("store: upload %x of %v [%d, %d), goes wrong: %d", key, j.ID, j.Segment.Base, j.Segment.End, what)
+	s.log("store: upload %x of %v [%d, %d), goes wrong: %d", j.Object[:4], j.ID, j.Segment.Base, j.Segment.End, u.what)
 	s.collide(j.ID)
-	s.after(st.delay(), func() {
+	c.then(u.open)
+}
+
+// then goes on with an operation after a while, unless the broker that asked for
+// it is gone.
+func (c cold) then(f func()) {
+	c.st.s.after(c.st.delay(), func() {
 		if !c.lives() {
-			st.pending--
+			c.st.pending--
 			return
 		}
-		f, release, err := j.Partition.OpenUpload(&j.Segment)
-		s.log("store: upload %x opens its segment: %v", key, err)
-		if err != nil {
-			c.tell(func() { done(o.segment, err) })
-			return
-		}
-		s.after(st.delay(), func() {
-			if !c.lives() {
-				st.pending--
-				return
-			}
-			b := make([]byte, f.Size())
-			_, err := f.ReadAt(b, 0)
-			release()
-			if s.disk.lost {
-				st.pending--
-				return
-			}
-			if err = c.fill(o, &j, borders.LogStart, b, err); err == nil && what == before {
-				err = errStore
-			}
-			if err != nil {
-				s.log("store: upload %x fails: %v", key, err)
-				c.tell(func() { done(o.segment, err) })
-				return
-			}
-			c.put(o, what, done)
-		})
+		f()
 	})
 }
 
-// put stores an object and answers.
-func (c cold) put(o *object, what trouble, done func(manifest.Segment, error)) {
-	st, s := c.st, c.st.s
-	s.after(st.delay(), func() {
-		if !c.lives() && s.rng.tier.IntN(2) == 0 {
-			st.pending-- // it never reached the store
+// sent goes on with an operation after a while. If the broker is gone it may have
+// reached the store before, or not.
+func (c cold) sent(f func()) {
+	c.st.s.after(c.st.delay(), func() {
+		if !c.lives() && c.st.s.rng.tier.IntN(2) == 0 {
+			c.st.pending--
 			return
 		}
-		o.stored = s.now
-		o.lost = true // until somebody is told
-		st.objects[o.segment.ID] = o
-		s.log("store: %s is there", o.key)
-		st.crash()
-		c.tell(func() {
-			if what != fine {
-				s.log("store: the answer to upload %x is lost", o.segment.ID[:4])
-				done(o.segment, errStore)
-				return
-			}
-			o.lost, o.told = false, s.now
-			s.log("store: upload %x is answered", o.segment.ID[:4])
-			done(o.segment, nil)
-		})
+		f()
+		c.st.crash()
+	})
+}
+
+// upload is one upload: it opens the segment, reads it, is stored, and answers,
+// each some time after the other.
+type upload struct {
+	c     cold
+	j     node.UploadJob
+	o     *object
+	what  trouble
+	floor ident.Offset // log start when it began
+	done  func(manifest.Segment, error)
+}
+
+func (u *upload) open() {
+	f, release, err := u.j.Partition.OpenUpload(&u.j.Segment)
+	u.c.st.s.log("store: upload %x opens its segment: %v", u.j.Object[:4], err)
+	if err != nil {
+		u.fail(err)
+		return
+	}
+	u.c.then(func() { u.read(f, release) })
+}
+
+func (u *upload) read(f *storage.SealedFile, release func()) {
+	s := u.c.st.s
+	b := make([]byte, f.Size())
+	_, err := f.ReadAt(b, 0)
+	release()
+	if s.disk.lost {
+		u.c.st.pending--
+		return
+	}
+	if err = u.c.fill(u.o, &u.j, u.floor, b, err); err == nil && u.what == before {
+		err = errStore
+	}
+	if err != nil {
+		u.fail(err)
+		return
+	}
+	u.c.sent(u.put)
+}
+
+func (u *upload) put() {
+	st, o := u.c.st, u.o
+	o.stored = st.s.now
+	o.lost = true // until somebody is told
+	st.objects[o.segment.ID] = o
+	st.s.log("store: %s is there", o.key)
+	if u.what != fine {
+		u.fail(errStore)
+		return
+	}
+	u.c.tell(func() {
+		o.lost, o.told = false, st.s.now
+		st.s.log("store: upload %x is answered", u.j.Object[:4])
+		u.done(o.segment, nil)
+	})
+}
+
+func (u *upload) fail(err error) {
+	u.c.tell(func() {
+		u.c.st.s.log("store: upload %x is answered: %v", u.j.Object[:4], err)
+		u.done(u.o.segment, err)
 	})
 }
 
@@ -280,11 +318,7 @@ func (c cold) Discard(p ident.Partition, segments []manifest.Segment, done func(
 			o.lost = true // nobody tries again
 		}
 	}
-	s.after(st.delay(), func() {
-		if !c.lives() && s.rng.tier.IntN(2) == 0 {
-			st.pending--
-			return
-		}
+	c.sent(func() {
 		n := len(segments)
 		switch what {
 		case before:
@@ -295,14 +329,7 @@ func (c cold) Discard(p ident.Partition, segments []manifest.Segment, done func(
 		for i := range segments[:n] {
 			st.remove(segments[i].ID)
 		}
-		st.crash()
-		c.tell(func() {
-			if what != fine {
-				done(errStore)
-				return
-			}
-			done(nil)
-		})
+		c.answer(what, done)
 	})
 }
 
@@ -325,11 +352,7 @@ func (c cold) DropTopic(id ident.TopicID, done func(error)) {
 	st.pending++
 	s.log("store: drop topic %x, goes wrong: %d", id[:4], what)
 	s.checkDropTopic(id)
-	s.after(st.delay(), func() {
-		if !c.lives() && s.rng.tier.IntN(2) == 0 {
-			st.pending--
-			return
-		}
+	c.sent(func() {
 		for _, o := range st.sorted() {
 			if o.id.Topic != id || what == before || what == halfway && s.rng.tier.IntN(2) == 0 {
 				continue
@@ -339,13 +362,6 @@ func (c cold) DropTopic(id ident.TopicID, done func(error)) {
 		if what == fine {
 			st.dropped[id] = s.now
 		}
-		st.crash()
-		c.tell(func() {
-			if what != fine {
-				done(errStore)
-				return
-			}
-			done(nil)
-		})
+		c.answer(what, done)
 	})
 }

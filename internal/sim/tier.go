@@ -21,9 +21,6 @@ func (p *plan) drawTier(r *rand.Rand) {
 	p.uploadsMax = pick(r, 1, 2, 5)
 	p.storeDelay = pick(r, time.Millisecond, 30*time.Millisecond, 300*time.Millisecond)
 	p.storeFails = pick(r, 0, 5, 25, 60)
-	if p.tier && !p.full { // the manifests are in every checkpoint
-		p.firstFile, p.file, p.walMax = 256<<10, 256<<10, 2<<20
-	}
 	if p.faultEvery == 0 {
 		p.storeFails = 0
 	}
@@ -206,6 +203,12 @@ func (s *run) settleTier() {
 		}
 	}
 	s.checkStore()
+	for _, t := range s.broker.node.TierStates() {
+		topic, ok := s.broker.node.Image().TopicByID(t.ID.Topic)
+		if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil || at && t.PendingCount > 0 {
+			s.fail("V1", "%s: %d segments wait for the cold tier, %d to be deleted there, %v", t.Topic, t.PendingCount, t.Discarding, t.Err)
+		}
+	}
 }
 
 // tierSettled tells what is yet to be done, nothing if all is.

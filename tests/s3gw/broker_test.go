@@ -71,7 +71,7 @@ func TestBroker(t *testing.T) {
 			fmt.Sprintf("http.listen=127.0.0.1:%d", httpPort), "tier.url=" + tier, "tier.delete.delay.ms=0",
 			"remote.log.manager.task.interval.ms=200", "log.retention.check.interval.ms=300",
 		},
-		Env: []string{"AWS_ACCESS_KEY_ID=" + server.access, "AWS_SECRET_ACCESS_KEY=" + server.secret, "AWS_EC2_METADATA_DISABLED=true"},
+		Env: environment(),
 	})
 	cl, err := kgo.NewClient(kgo.SeedBrokers(p.Addr()), kgo.DefaultProduceTopic("t"), kgo.ProducerBatchMaxBytes(100_000),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))

@@ -13,7 +13,15 @@ import (
 	"github.com/varvelog/varve/internal/vfs"
 )
 
-// A chunk's file is a header and the chunk (docs/format/cache-chunk.md).
+// A chunk's file is a header and the chunk. The header, little-endian:
+//
+//	 0  8  magic "VARVECHK"
+//	 8  4  version, 1
+//	12  4  CRC-32C of the header without this field
+//	16 16  ChunkID.Object
+//	32  8  ChunkID.Offset
+//	40  4  length of the chunk
+//	44  4  CRC-32C of the chunk
 const (
 	chunkMagic       = "VARVECHK"
 	chunkVersion     = 1

@@ -104,6 +104,9 @@ func (g *reading) segment(ctx context.Context, i int) (done bool, err error) {
 	if g.chunk.Batches > 0 && !r.tails.has(o.id) {
 		return true, nil
 	}
+	if g.at == o.seg.Base && !r.tails.has(o.id) {
+		r.prefetch(&o, 0) // will be read, whatever the tail says
+	}
 	tail, err := r.tail(ctx, &o)
 	if err != nil {
 		return true, err
@@ -208,8 +211,7 @@ func (g *reading) cut(ctx context.Context, w *walk, h *record.Header) (done bool
 // that of h.
 func (g *reading) run(w *walk, b []byte, h *record.Header) (done bool, err error) {
 	n := g.plan(*w, b, *h)
-	out := make([]byte, n)
-	copy(out, b)
+	out := append([]byte(nil), b[:n]...)
 	for used := 0; used < n; {
 		h, err := w.check(out[used:])
 		if err == nil && !record.VerifyCRC(out[used:]) {

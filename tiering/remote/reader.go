@@ -10,8 +10,9 @@ import (
 	"github.com/varvelog/varve/tiering/objstore"
 )
 
-// writesMax is how many chunks are written to the cache at once.
-const writesMax = 8
+// writesMax bounds how many chunks are written to the cache at once, which take at
+// most half of the memory.
+const writesMax = 64
 
 // idleShare is the part of the memory that Expire leaves to chunks that nobody
 // uses: one in so many.
@@ -73,7 +74,7 @@ func New(store objstore.Store, cluster string, o Options) *Reader {
 		failures:   newFailures(o.FailureAge),
 		slots:      make(chan struct{}, o.Downloads),
 		aheadSlots: make(chan struct{}, (3*o.Downloads+3)/4),
-		writes:     make(chan struct{}, writesMax),
+		writes:     make(chan struct{}, min(writesMax, o.MemoryBytes/int64(2*o.ChunkBytes))),
 	}
 	r.table.running = &r.running
 	sum := sha256.Sum256([]byte(cluster))

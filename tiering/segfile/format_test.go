@@ -219,8 +219,19 @@ func TestVerifyComparesIndexWithData(t *testing.T) {
 		"another offset":    func(_ *footer, s []section) []section { s[0].body[16]++; return s },
 		"another position":  func(_ *footer, s []section) []section { s[0].body[20]++; return s },
 		"another timestamp": func(_ *footer, s []section) []section { s[0].body[8]--; return s },
-		"fewer batches":     func(f *footer, s []section) []section { f.batches--; return s },
-		"data checksum":     func(f *footer, s []section) []section { f.dataCRC++; return s },
+		"another maximum": func(f *footer, s []section) []section {
+			s[0].body[len(s[0].body)-8]++
+			s[0].body[len(s[0].body)-24]++
+			f.segment.MaxTimestamp++
+			return s
+		},
+		"another last maximum": func(f *footer, s []section) []section {
+			s[0].body[len(s[0].body)-8]++
+			f.segment.MaxTimestamp++
+			return s
+		},
+		"fewer batches": func(f *footer, s []section) []section { f.batches--; return s },
+		"data checksum": func(f *footer, s []section) []section { f.dataCRC++; return s },
 	} {
 		seg, tail := tailOf(t, change)
 		if _, err := parseTail(tail); err != nil {

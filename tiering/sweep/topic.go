@@ -39,7 +39,7 @@ func DeleteTopic(ctx context.Context, store objstore.Store, cluster string, topi
 		}
 		for _, obj := range page {
 			after = obj.Key
-			if false {
+			if _, _, err := manifest.ParseKey(cluster, obj.Key); err != nil {
 				continue
 			}
 			if err := store.Delete(ctx, obj.Key); err != nil {
