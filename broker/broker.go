@@ -77,6 +77,7 @@ type Broker struct {
 	life       context.Context // ends when Run begins to end
 	background sync.WaitGroup  // goroutines that end with it
 	ready      chan struct{}
+	builtins   chan struct{} // closed when the built-in plugins are there, or failed
 }
 
 // Open locks the data directory and recovers what is in it, and opens the
@@ -87,7 +88,7 @@ func Open(c Components, s *config.Broker) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{c: c, s: s, identity: id, lock: lock, ready: make(chan struct{})}
+	b := &Broker{c: c, s: s, identity: id, lock: lock, ready: make(chan struct{}), builtins: make(chan struct{})}
 	if err := b.open(); err != nil {
 		b.closeListeners()
 		lock.Close()

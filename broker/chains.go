@@ -62,6 +62,7 @@ func (h *chainHost) close() {
 func (b *Broker) prepareBuiltins(life context.Context) {
 	ctx, cancel := context.WithTimeout(life, loadMax)
 	defer cancel()
+	defer close(b.builtins)
 	if err := b.registerBuiltins(ctx); err != nil && life.Err() == nil {
 		b.c.Log.Error("built-in plugins are not available", "error", err)
 	}

@@ -99,11 +99,21 @@ func describePlugin(p *metadata.Plugin) admin.Plugin {
 }
 
 // Plugins implements admin.Broker.
-func (b pluginAdmin) Plugins() (out []admin.Plugin) {
+func (b pluginAdmin) Plugins(ctx context.Context) (out []admin.Plugin) {
+	b.settle(ctx)
 	for p := range b.node.Image().Plugins() {
 		out = append(out, describePlugin(p))
 	}
 	return out
+}
+
+// settle waits for the built-in plugins of a broker that started just now, whose
+// compilation takes a moment.
+func (b pluginAdmin) settle(ctx context.Context) {
+	select {
+	case <-b.builtins:
+	case <-ctx.Done():
+	}
 }
 
 // DeletePlugin implements admin.Broker.
@@ -129,6 +139,7 @@ func (b pluginAdmin) PutStage(ctx context.Context, name string, spec []byte) (ad
 	if err != nil {
 		return admin.Stage{}, fmt.Errorf("%w: stage %s: %w", admin.ErrInvalid, name, err)
 	}
+	b.settle(ctx)
 	p, err := findPlugin(b.node.Image(), s.Plugin, s.Version)
 	if err != nil {
 		return admin.Stage{}, err

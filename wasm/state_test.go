@@ -76,7 +76,7 @@ func TestNothingIsLeftBetweenCalls(t *testing.T) {
 	}
 }
 
-// TestFrameLeavesNothing shows that a long frame does not show behind a short one.
+// TestFrameLeavesNothing shows that a long frame does not show behind a short one (W5).
 func TestFrameLeavesNothing(t *testing.T) {
 	// Answers with the 4 bytes at 100 KiB of the frame's buffer.
 	c := code().I32(wasmtest.OutAt).Get(0).Load32(100 << 10).Store32(0)
@@ -91,7 +91,7 @@ func TestFrameLeavesNothing(t *testing.T) {
 }
 
 // TestFrameBufferOfTheImage is a buffer that is not zero in the image and does not
-// begin at a page: a long frame over it must not show later.
+// begin at a page: a long frame over it must not show later (W5).
 func TestFrameBufferOfTheImage(t *testing.T) {
 	const start = wasmtest.HeapAt + 1032
 	pattern := make([]byte, 4*PageBytes)

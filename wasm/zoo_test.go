@@ -109,6 +109,8 @@ func zoo() []beast {
 	}
 }
 
+// TestZoo calls every beast several times: each ends as it must, with the same
+// fuel each time, and after each a healthy plugin works as before (W4).
 func TestZoo(t *testing.T) {
 	r := newRuntime(t)
 	healthy := newPool(t, r, wasmtest.KeepAll(), PoolConfig{})
@@ -175,6 +177,8 @@ func (b *beast) check(t *testing.T, r Result) {
 	}
 }
 
+// TestRefusedModules: what is no plugin is refused by name, and a plugin that runs
+// does not notice (W4).
 func TestRefusedModules(t *testing.T) {
 	r := newRuntime(t)
 	healthy := newPool(t, r, wasmtest.KeepAll(), PoolConfig{})
@@ -295,7 +299,7 @@ func TestRefusedStarts(t *testing.T) {
 
 // TestCollectorIsNotBlocked collects garbage while a guest burns its budget,
 // which ends only when it is stopped afterwards: with a guest that never passes
-// through Go, the collection would wait for ever.
+// through Go, the collection would wait for ever (W4).
 func TestCollectorIsNotBlocked(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -15,7 +15,7 @@ import (
 type Broker interface {
 	Ready() bool
 	PushPlugin(ctx context.Context, module []byte) (Plugin, error)
-	Plugins() []Plugin
+	Plugins(ctx context.Context) []Plugin
 	DeletePlugin(ctx context.Context, name, version string) error
 	PutStage(ctx context.Context, name string, spec []byte) (Stage, error)
 	Stages() []Stage
@@ -78,7 +78,7 @@ func Handler(b Broker) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.readyz)
-	mux.HandleFunc("GET /v1/plugins", h.answer(func(*http.Request) (any, error) { return list(b.Plugins()), nil }))
+	mux.HandleFunc("GET /v1/plugins", h.answer(func(r *http.Request) (any, error) { return list(b.Plugins(r.Context())), nil }))
 	mux.HandleFunc("POST /v1/plugins", h.answer(h.pushPlugin))
 	mux.HandleFunc("DELETE /v1/plugins", h.answer(h.deletePlugin))
 	mux.HandleFunc("GET /v1/stages", h.answer(func(*http.Request) (any, error) { return list(b.Stages()), nil }))

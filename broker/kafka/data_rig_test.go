@@ -53,7 +53,7 @@ type dataRig struct {
 	log      *rigLog
 	groups   *rigGroups
 	cold     ColdLog
-	coldFull bool // no cold read is taken
+	coldFull atomic.Bool // no cold read is taken
 
 	mu     sync.Mutex // owns the node
 	n      *node.Node
@@ -203,10 +203,11 @@ func (r *dataRig) Command(c metadata.Command, done func(metadata.Result)) {
 func (r *dataRig) Cold() ColdLog { return r.cold }
 
 func (r *dataRig) RunCold(f func(context.Context)) bool {
-	if !r.coldFull {
-		go f(context.Background())
+	if r.coldFull.Load() {
+		return false
 	}
-	return !r.coldFull
+	go f(context.Background())
+	return true
 }
 
 func (r *dataRig) ProducerID(done func(int64, error)) {

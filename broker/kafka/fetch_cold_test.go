@@ -22,7 +22,16 @@ type coldFake struct {
 	read  func(ctx context.Context, from, until ident.Offset, maxBytes int, minOne bool) (storage.Chunk, error)
 	calls atomic.Int64
 	at    int64 // of OffsetForTimestamp's answer for offset 0
-	err   error
+	err   atomic.Pointer[error]
+}
+
+func (c *coldFake) fail(err error) { c.err.Store(&err) }
+
+func (c *coldFake) failure() error {
+	if err := c.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (c *coldFake) Read(ctx context.Context, _ *partition.Partition, from, until ident.Offset, maxBytes int, minOne bool) (storage.Chunk, error) {
@@ -31,11 +40,13 @@ func (c *coldFake) Read(ctx context.Context, _ *partition.Partition, from, until
 }
 
 func (c *coldFake) OffsetForTimestamp(_ context.Context, _ *partition.Partition, ts int64) (ident.Offset, int64, bool, error) {
-	return 0, c.at, ts <= c.at && c.err == nil, c.err
+	err := c.failure()
+	return 0, c.at, ts <= c.at && err == nil, err
 }
 
 func (c *coldFake) MaxTimestamp(context.Context, *partition.Partition) (ident.Offset, int64, bool, error) {
-	return 0, c.at, c.err == nil, c.err
+	err := c.failure()
+	return 0, c.at, err == nil, err
 }
 
 // coldChunk is one batch as it lies at offset 0.
@@ -165,10 +176,11 @@ func TestFetchFromASlowTier(t *testing.T) {
 // A tier that cannot be read is a retriable error, never OFFSET_OUT_OF_RANGE.
 func TestFetchFromABrokenTier(t *testing.T) {
 	r, fake, _, _ := newColdRig(t)
+	fake.read = func(context.Context, ident.Offset, ident.Offset, int, bool) (storage.Chunk, error) {
+		return storage.Chunk{}, fake.failure()
+	}
 	for _, err := range []error{partition.ErrTierUnavailable, fmt.Errorf("read: %w", context.Canceled)} {
-		fake.read = func(context.Context, ident.Offset, ident.Offset, int, bool) (storage.Chunk, error) {
-			return storage.Chunk{}, err
-		}
+		fake.fail(err)
 		out := fetchedOf(call[*kmsg.FetchResponse](r.dial(), 12, rigFetch("events", ident.TopicID{}, 0, 0)))
 		if k := kerr.TypedErrorForCode(out.ErrorCode); k != kerr.KafkaStorageError || !k.Retriable {
 			t.Errorf("%v: %v", err, k)
@@ -179,7 +191,7 @@ func TestFetchFromABrokenTier(t *testing.T) {
 // With too many reads waiting, the fetch ends with its deadline.
 func TestFetchFromABusyTier(t *testing.T) {
 	r, _, _, _ := newColdRig(t)
-	r.coldFull = true
+	r.coldFull.Store(true)
 	c := r.dial()
 	q := rigFetch("events", ident.TopicID{}, 0, 0)
 	q.SetVersion(12)
@@ -244,12 +256,12 @@ func TestListOffsetsAskTheTier(t *testing.T) {
 			t.Errorf("%d: offset %d, error %d; want %d", tc.ts, p.Offset, p.ErrorCode, tc.offset)
 		}
 	}
-	fake.err = context.DeadlineExceeded
+	fake.fail(context.DeadlineExceeded)
 	if p := ask(5); p.ErrorCode != kerr.KafkaStorageError.Code {
 		t.Errorf("error %d", p.ErrorCode)
 	}
-	r.coldFull = true
-	fake.err = context.Canceled
+	r.coldFull.Store(true)
+	fake.fail(context.Canceled)
 	if p := ask(5); p.ErrorCode != kerr.KafkaStorageError.Code {
 		t.Errorf("error %d with a full queue", p.ErrorCode)
 	}

@@ -22,6 +22,7 @@ type consuming struct {
 	left map[spot]int64
 	// Ends that are not yet written are waited for.
 	future bool
+	silent bool // the brokers were gone when last looked
 }
 
 // alone reads partitions without a group.
@@ -158,7 +159,11 @@ func (r *consuming) next(cl *cluster) ([]*kgo.Record, error) {
 	if err != nil || len(records) > 0 || r.k.ctx.Err() != nil {
 		return records, err
 	}
-	if ctx.Err() == nil || r.plan.until == nil || r.future {
+	if ctx.Err() == nil {
+		return nil, nil
+	}
+	if r.plan.until == nil || r.future {
+		r.tellSilence(cl)
 		return nil, nil
 	}
 	if _, err := r.k.boundsOf(r.plan.committed, r.plan.topics...); err != nil {
@@ -166,6 +171,22 @@ func (r *consuming) next(cl *cluster) ([]*kgo.Record, error) {
 	}
 	spots := sortedSpots(r.left)
 	return nil, fmt.Errorf("nothing came of %s up to offset %d within %v; give it longer with --timeout", spots[0], r.left[spots[0]], r.k.timeout)
+}
+
+// tellSilence says once when the brokers are gone, and once when they are back.
+// Who follows a topic waits for them.
+func (r *consuming) tellSilence(cl *cluster) {
+	ctx, cancel := context.WithTimeout(r.k.ctx, min(r.k.timeout, connectTimeout))
+	defer cancel()
+	switch err := cl.client.Ping(ctx); {
+	case r.k.ctx.Err() != nil:
+	case err != nil && !r.silent:
+		r.silent = true
+		r.out.note("%v; waiting for it", cl.explain(err))
+	case err == nil && r.silent:
+		r.silent = false
+		r.out.note("%s answers again", cl.brokers)
+	}
 }
 
 // take prints a record if it belongs to what is left, and strikes out its

@@ -9,6 +9,7 @@ import (
 
 	"github.com/varvelog/varve/broker/config"
 	"github.com/varvelog/varve/broker/kafka"
+	"github.com/varvelog/varve/broker/metrics"
 	"github.com/varvelog/varve/internal/lint/generated"
 )
 
@@ -24,6 +25,9 @@ func pages() []page {
 			return append([]byte(generated.Marker("api-versions")), kafka.Reference()...), nil
 		}},
 		{"cli", "all commands", cliReference},
+		{"metrics", "all metrics", func() ([]byte, error) {
+			return append([]byte(generated.Marker("metrics")), metrics.Reference()...), nil
+		}},
 		{"settings", "settings of brokers and topics", func() ([]byte, error) { return config.Reference(), nil }},
 	}
 }

@@ -28,7 +28,8 @@ func TestReferenceNamesEveryCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"serve", "plugin", "plugin push", "plugin attach", "stage set", "chain clear", "docs", "version"} {
+	for _, name := range []string{"serve", "plugin", "plugin push", "plugin attach", "stage set", "chain clear", "docs", "version",
+		"topic create", "topic trim", "produce", "consume", "group reset", "tier status", "dump", "completion"} {
 		if !bytes.Contains(page, []byte("# varve "+name+"\n\n```text\nNAME:\n   varve "+name+" - ")) {
 			t.Errorf("the page lacks varve %s", name)
 		}

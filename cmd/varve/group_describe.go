@@ -13,7 +13,7 @@ func groupDescribeCommand() *cli.Command {
 	return verb(&cli.Command{
 		Name: "describe", Usage: "show the state, members, offsets and lag of groups", ArgsUsage: "GROUP...",
 		Description: `LAG is how many offsets the group has yet to read: those between its own and the end
-of the partition. JSON is always a list.
+of the partition; there is none before something is committed. JSON is always a list.
 
 Examples:
    varve group describe billing
@@ -108,6 +108,9 @@ func describeGroup(l kadm.DescribedGroupLag) describedGroup {
 		g.Members = append(g.Members, n)
 	}
 	for _, p := range l.Lag.Sorted() {
+		if p.Commit.At < 0 && p.Member == nil && p.Err == nil {
+			continue // nobody reads it, and nothing is committed
+		}
 		q := groupPartition{Topic: p.Topic, Partition: p.Partition}
 		if p.Commit.At >= 0 {
 			q.Offset = &p.Commit.At
@@ -115,7 +118,7 @@ func describeGroup(l kadm.DescribedGroupLag) describedGroup {
 		if p.End.Err == nil && p.End.Offset >= 0 {
 			q.End = &p.End.Offset
 		}
-		if p.Lag >= 0 {
+		if p.Lag >= 0 && q.Offset != nil {
 			q.Lag = &p.Lag
 			g.TotalLag += p.Lag
 		}

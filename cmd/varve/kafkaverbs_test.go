@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -211,6 +213,66 @@ func TestProduceErrors(t *testing.T) {
 	s.fails("there is no partition 5", "", "consume files --partition 5")
 	s.fails("no topic matches", "", "consume fil --regex")
 	s.prints("from\na file\n", "", "consume f.* --regex --until end")
+}
+
+// TestProduceBrokerGone: records that no broker takes are an error in the end,
+// also if their own timestamps are old.
+func TestProduceBrokerGone(t *testing.T) {
+	kafka, _, stop := startBrokerIn(t, t.TempDir())
+	typed, keys := io.Pipe()
+	defer keys.Close()
+	printed, out := io.Pipe()
+	var notes bytes.Buffer
+	a := app()
+	a.Writer, a.ErrWriter, a.Reader = out, &notes, typed
+	done := make(chan error, 1)
+	go func() {
+		done <- a.Run(permute(a, []string{"varve", "produce", "gone", "--format", "%T %v", "--timeout", "500ms", "--brokers", kafka}))
+	}()
+	fmt.Fprintln(keys, "1000 first")
+	if line, err := bufio.NewReader(printed).ReadString('\n'); err != nil || line != "produced to partition 0 offset 0\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	stop()
+	fmt.Fprintln(keys, "2000 second")
+	err := <-done
+	if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "the broker took no record for 500ms") {
+		t.Errorf("ended with %v", err)
+	}
+	if !strings.Contains(notes.String(), "1 record to gone, 5 bytes") {
+		t.Errorf("the summary is %q", notes.String())
+	}
+}
+
+// TestConsumeBrokerGone: who follows a topic is told, and goes on waiting.
+func TestConsumeBrokerGone(t *testing.T) {
+	kafka, _, stop := startBrokerIn(t, t.TempDir())
+	s := kafkaShell{t, kafka}
+	s.must("a\n", "produce gone --quiet")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	a := app()
+	told, notes := io.Pipe()
+	begun := make(chan struct{})
+	a.Writer = &writerFunc{func(p []byte) (int, error) { close(begun); return len(p), nil }}
+	a.ErrWriter, a.Reader = notes, strings.NewReader("")
+	done := make(chan error, 1)
+	go func() {
+		err := a.RunContext(ctx, permute(a, []string{"varve", "consume", "gone", "--timeout", "500ms", "--brokers", kafka}))
+		notes.Close()
+		done <- err
+	}()
+	<-begun
+	stop()
+	line, err := bufio.NewReader(told).ReadString('\n')
+	if err != nil || !strings.Contains(line, "no broker at "+kafka) || !strings.Contains(line, "waiting for it") {
+		t.Errorf("told %q, %v", line, err)
+	}
+	cancel()
+	go io.Copy(io.Discard, told)
+	if err := <-done; err != nil {
+		t.Errorf("interrupted: %v", err)
+	}
 }
 
 // TestProduceRefused: the broker's reason for each record is printed.

@@ -71,7 +71,7 @@ func serve(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b, err := broker.Open(broker.Components{FS: fs, Root: s.LogDir, Listen: net.Listen, Now: time.Now, Log: log, SetLogLevel: setLevel}, s)
+	b, err := broker.Open(broker.Components{FS: fs, Root: s.LogDir, Listen: net.Listen, Now: time.Now, Log: log, SetLogLevel: setLevel, Version: version}, s)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func (s *run) orphaned(o *object) bool {
 	if o.named {
 		return false
 	}
-	if p := s.model.part(o.id); p != nil && p.commitFailed == o.life {
+	if p := s.model.part(o.id); p != nil && p.commitFailed[o.life] {
 		return true
 	}
 	return o.life != s.broker && o.life.ended.Sub(o.told) < commitTime

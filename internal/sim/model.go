@@ -59,9 +59,9 @@ type part struct {
 	layout     layout
 
 	tier         tierSeen
-	lowest       ident.Offset // base of the first segment that was ever in the tier
-	uploaded     ident.Offset // end of all that was ever there
-	commitFailed *broker      // that could not commit an upload, last
+	lowest       ident.Offset     // base of the first segment that was ever in the tier
+	uploaded     ident.Offset     // end of all that was ever there
+	commitFailed map[*broker]bool // those that could not commit an upload
 }
 
 // value is what was read at an offset.
@@ -115,7 +115,7 @@ func newPart(t *topic, index int) *part {
 	return &part{
 		topic: t, id: ident.Partition{Topic: t.id, Index: int32(index)}, name: t.name + "-" + string(rune('0'+index)),
 		bySum: map[uint64]*batch{}, bySequence: map[sequence]*batch{}, acked: map[ident.Offset]*batch{}, values: map[ident.Offset]value{},
-		layout: layout{bases: map[ident.Offset]bool{}},
+		layout: layout{bases: map[ident.Offset]bool{}}, commitFailed: map[*broker]bool{},
 	}
 }
 

@@ -40,7 +40,7 @@ func (b *broker) tierConfig() node.TierConfig {
 // commit was lost.
 func (b *broker) tierTrouble(e node.Event) bool {
 	if p := b.s.model.part(e.Partition); p != nil && b.s.plan.tier {
-		p.commitFailed = b
+		p.commitFailed[b] = true
 	}
 	for _, err := range []error{errStore, errLocal, partition.ErrNotLeader, partition.ErrNoSpace, partition.ErrDamaged} {
 		if errors.Is(e.Err, err) {

@@ -190,8 +190,8 @@ func TestBadGuestsFailTheirOwnRecordsOnly(t *testing.T) {
 // (W4).
 func TestEndlessGuestHoldsUpNoOtherTopic(t *testing.T) {
 	pool := pools(t)
-	endless := pool(hostileModules()["endless"].module)
-	bad := New(testTopic, []Stage{stageOf("bad", generous{endless}, nil)}, Options{})
+	endless, began := pool(hostileModules()["endless"].module), make(chan struct{})
+	bad := New(testTopic, []Stage{stageOf("bad", generous{endless, began}, nil)}, Options{})
 	good := New("good", []Stage{stageOf("upper", pool(wasmtest.Uppercase()), nil)}, Options{})
 	in := clientBatch(t, record.Snappy, false, numbered(40))
 	want := untimed(run(t, good, in))
@@ -203,6 +203,7 @@ func TestEndlessGuestHoldsUpNoOtherTopic(t *testing.T) {
 		}
 		done <- err
 	}()
+	<-began
 	for i := range 100 {
 		if got := untimed(run(t, good, in)); !reflect.DeepEqual(got, want) {
 			t.Fatalf("batch %d: %+v\nwant %+v", i, got, want)
@@ -222,9 +223,14 @@ func TestEndlessGuestHoldsUpNoOtherTopic(t *testing.T) {
 	}
 }
 
-// generous gives a guest more fuel than any budget.
-type generous struct{ Guest }
+// generous gives a guest more fuel than any budget, and says when it is called,
+// which must be once.
+type generous struct {
+	Guest
+	began chan struct{}
+}
 
 func (g generous) Call(h abi.Hook, c abi.Context, frame []byte, _ int64, dst []byte) (wasm.Result, error) {
+	close(g.began)
 	return g.Guest.Call(h, c, frame, 1<<60, dst)
 }
