@@ -9,7 +9,8 @@ import (
 )
 
 // dropTopics removes the offsets of topics that are not in img, or are there
-// under another id than in last, which may be nil.
+// under another id than in last, which may be nil. It covers offsets that are
+// still being appended.
 func (s *shard) dropTopics(now time.Time, last, img *metadata.Image) {
 	if s.unsure = !s.c.h.Ready(); s.unsure { // then the image may be an old one
 		return
@@ -28,8 +29,6 @@ func (s *shard) dropTopics(now time.Time, last, img *metadata.Image) {
 			gone = append(gone, topic)
 		}
 	}
-	// An offset that is being appended now may bring a topic back.
-	s.unsure = s.g.Pending() > 0
 	if len(gone) == 0 {
 		return
 	}

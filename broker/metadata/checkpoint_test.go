@@ -49,11 +49,11 @@ func TestCheckpointRoundTrip(t *testing.T) {
 			t.Fatal("other bytes")
 		}
 		index, term := got.Applied()
-		if index != 19 || term != 1 || got.Image().Version() != 18 || got.Image().ClusterID() != "cluster-1" {
+		if index != 26 || term != 1 || got.Image().Version() != 23 || got.Image().ClusterID() != "cluster-1" {
 			t.Fatalf("applied %d %d, version %d", index, term, got.Image().Version())
 		}
 		orders, ok := got.Image().Topic("orders")
-		if !ok || len(orders.Chain()) != 1 || orders.ChainGeneration != 11 {
+		if !ok || len(orders.Chain()) != 1 || orders.ChainGeneration != 16 {
 			t.Fatalf("orders %+v", orders)
 		}
 	}
@@ -123,10 +123,10 @@ func TestRestoreRefusesInconsistentImages(t *testing.T) {
 	}
 	for name, f := range map[string]func(img *Image, orders *Topic){
 		"version in the future":   func(img *Image, _ *Topic) { img.version = 99 },
-		"topic from the future":   func(_ *Image, o *Topic) { o.Version = 19 },
-		"chain from the future":   func(_ *Image, o *Topic) { o.ChainGeneration = 19 },
+		"topic from the future":   func(_ *Image, o *Topic) { o.Version = 24 },
+		"chain from the future":   func(_ *Image, o *Topic) { o.ChainGeneration = 24 },
 		"chain of generation 0":   func(_ *Image, o *Topic) { o.ChainGeneration = 0 },
-		"group counter too low":   func(img *Image, _ *Topic) { img.nextGroup = 3 },
+		"group counter too low":   func(img *Image, _ *Topic) { img.nextGroup = 6 },
 		"group 0":                 func(_ *Image, o *Topic) { o.Partitions[0].Group = 0 },
 		"one group twice":         func(_ *Image, o *Topic) { o.Partitions[0].Group = o.Partitions[1].Group },
 		"replica counter too low": func(img *Image, _ *Topic) { img.nextReplica = 18 },
@@ -155,11 +155,18 @@ func TestRestoreRefusesInconsistentImages(t *testing.T) {
 		"plugin without digest": func(img *Image, _ *Topic) {
 			img.plugins = img.plugins.with(pluginKey{"z", "1"}, &Plugin{Name: "z", Version: "1", Size: 1})
 		},
+		"deleted topic that is there": func(img *Image, o *Topic) { img.dropped = img.dropped.with(o.ID, &DroppedTopic{ID: o.ID, Name: "x"}) },
+		"deleted topic without a name": func(img *Image, _ *Topic) {
+			img.dropped = img.dropped.with(topicID(9), &DroppedTopic{ID: topicID(9)})
+		},
+		"deleted topic without an id": func(img *Image, _ *Topic) {
+			img.dropped = img.dropped.with(ident.TopicID{}, &DroppedTopic{Name: "x"})
+		},
 		"stage that no chain names": func(img *Image, _ *Topic) { img.stages = img.stages.with("z", &Stage{Name: "z,"}) },
 	} {
 		seal := func(img *Image) []byte {
 			source, _ := New("")
-			source.applied, source.term = 19, 1
+			source.applied, source.term = 26, 1
 			source.image.Store(img)
 			return source.Marshal()
 		}

@@ -131,7 +131,7 @@ func TestUsageErrors(t *testing.T) {
 		{"chain show", "TOPIC is missing"},
 		{"chain clear ..", "TOPIC"},
 		{"docs", "NAME is missing"},
-		{"docs nosuch", "api-versions, cli, settings"},
+		{"docs nosuch", "api-versions, cli, metrics, settings"},
 	} {
 		// An address that nothing may be asked of.
 		args := strings.Fields(c.args)
