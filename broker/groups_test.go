@@ -217,6 +217,81 @@ func TestOffsetsSurviveARestart(t *testing.T) {
 	b.cl.Close()
 }
 
+// Whatever the broker goes through, members that process and then commit miss no
+// record, and no committed offset goes back (C2, C4).
+func TestConsumersOverRestarts(t *testing.T) {
+	fs, err := vfs.OS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const partitions, records = 3, 60
+	r := run(t, fs, "group.initial.rebalance.delay.ms=0")
+	addresses, _ := r.b.Addresses()
+	r.topic(t, "t", partitions, records)
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	consume, end := context.WithCancel(t.Context())
+	var members sync.WaitGroup
+	for range 2 {
+		cl := r.client(t, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"), kgo.DisableAutoCommit(), kgo.HeartbeatInterval(100*time.Millisecond),
+			kgo.SessionTimeout(6*time.Second), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll())
+		members.Go(func() {
+			for consume.Err() == nil {
+				fetches := cl.PollRecords(consume, 2)
+				fetches.EachRecord(func(k *kgo.Record) {
+					mu.Lock()
+					seen[string(k.Value)] = true
+					mu.Unlock()
+				})
+				cl.CommitUncommittedOffsets(consume) // it may fail: then they come again
+				cl.AllowRebalance()
+			}
+			cl.CloseAllowingRebalance()
+		})
+	}
+	last := map[int32]int64{}
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(seen)
+	}
+	check := func() (all bool) {
+		cl := r.client(t)
+		defer cl.Close()
+		offsets, err := kadm.NewClient(cl).FetchOffsets(t.Context(), "g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = true
+		for p := range int32(partitions) {
+			o, ok := offsets.Lookup("t", p)
+			if !ok {
+				o.At = 0
+			}
+			if o.At < last[p] || o.Err != nil {
+				t.Fatalf("partition %d: offset %d after %d, %v", p, o.At, last[p], o.Err)
+			}
+			last[p] = o.At
+			all = all && o.At == records
+		}
+		return all
+	}
+	for life := range 3 {
+		until(t, "some records", func() bool { return count() >= (life+1)*partitions*records/5 })
+		check()
+		r.end(t)
+		r = run(t, fs, "group.initial.rebalance.delay.ms=0", "listeners="+addresses[0])
+		check()
+	}
+	until(t, "all offsets", check)
+	end()
+	members.Wait()
+	if n := count(); n != partitions*records {
+		t.Errorf("%d records seen, want %d", n, partitions*records)
+	}
+	r.end(t)
+}
+
 // A static member that comes back gets its partitions without a rebalance of the
 // others (KIP-345).
 func TestStaticMemberComesBack(t *testing.T) {

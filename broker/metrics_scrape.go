@@ -127,6 +127,8 @@ func (s *scraper) connections(k *metric.Sink) {
 func (s *scraper) storage(k *metric.Sink) {
 	c := s.b.node.CacheStats()
 	k.Gauge(metrics.TailCache, float64(c.TailBytes))
+	k.Counter(metrics.TailCacheReads, float64(c.TailHits), "memory")
+	k.Counter(metrics.TailCacheReads, float64(c.TailMisses), "file")
 	k.Gauge(metrics.TailCacheLimit, float64(s.b.s.TailCacheBytes))
 	k.Gauge(metrics.IndexCache, float64(c.IndexBytes))
 	k.Counter(metrics.IndexLoads, float64(c.IndexLoads))

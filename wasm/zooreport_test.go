@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/varvelog/varve/wasm/meter"
 	"github.com/varvelog/varve/wasm/wasmtest"
 )
 
@@ -21,14 +22,16 @@ func TestZZ(t *testing.T) {
 		}
 		return m.Bytes()
 	}
+	btc := func(c *wasmtest.Code, n int) { c.Block().I32(0).Op(0x0e, byte(n)|0x80, byte(n>>7)|0x80, byte(n>>14)); for range n+1 { c.Op(0) }; c.End() }
+	bt := func(n int) []byte { return funcs(1, func(c *wasmtest.Code) { btc(c, n) }) }
 	l8k := make([]byte, 8000)
 	for i := range l8k { l8k[i] = wasmtest.I64 }
 	for _, b := range []struct{ n string; f func() []byte }{
-		{"arith 2M", func() []byte { return funcs(2, func(c *wasmtest.Code) { c.Repeat((1<<20)/6-8, func(c *wasmtest.Code) { c.I32(7).I32(3).Op(wasmtest.I32Add, wasmtest.Drop) }) }) }},
-		{"stores 2M", func() []byte { return funcs(2, func(c *wasmtest.Code) { c.Repeat((1<<20)/7-8, func(c *wasmtest.Code) { c.I32(7).I32(3).Store32(0) }) }) }},
-		{"expr 2M", func() []byte { return funcs(2, func(c *wasmtest.Code) { c.I32(1).Repeat((1<<20)/4-8, func(c *wasmtest.Code) { c.I32(3).Op(wasmtest.I32Mul) }).Op(wasmtest.Drop) }) }},
-		{"deep stack 1M", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Repeat((1<<20)/4, func(c *wasmtest.Code) { c.I32(3) }).Repeat((1<<20)/4, func(c *wasmtest.Code) { c.Op(wasmtest.Drop) }) }) }},
-		{"brtable 1M", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Block().I32(0).Op(0x0e, 0xc0, 0x84, 0x3d); for range 1000001 { c.Op(0) }; c.End() }) }},
+		{"brtable 1k", func() []byte { return bt(1000) }},
+		{"brtable 10k", func() []byte { return bt(10000) }},
+		{"brtable 40k", func() []byte { return bt(40000) }},
+		{"brtable 100x1k", func() []byte { return funcs(100, func(c *wasmtest.Code) { btc(c, 1000) }) }},
+		{"brtable 1 func 100x1k", func() []byte { return funcs(1, func(c *wasmtest.Code) { for range 100 { btc(c, 1000) } }) }},
 		{"locals x blocks", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Repeat(240, func(c *wasmtest.Code) { c.I32(0).If().Get(5).Set(6).End() }) }, l8k...) }},
 		{"60000 functions", func() []byte { return funcs(60000, func(c *wasmtest.Code) { }) }},
 		{"calls 1M", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Repeat((1<<20)/2-8, func(c *wasmtest.Code) { c.Call(0) }) }) }},
@@ -38,6 +41,9 @@ func TestZZ(t *testing.T) {
 		_ = resetPeakX()
 		began := time.Now()
 		before := residentBytes(t)
+		_, _, rerr := meter.Rewrite(bin, meter.DefaultOptions())
+		fmt.Printf("rewrite %v %v; ", time.Since(began), rerr)
+		began = time.Now()
 		m, err := r.Compile(context.Background(), bin)
 		fmt.Printf("%s: %d bytes: %v, %v, peak +%d MiB", b.n, len(bin), time.Since(began), err, (peakX(t)-before)>>20)
 		if m != nil { m.Close() }

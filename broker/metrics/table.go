@@ -118,6 +118,7 @@ var (
 	DiskFree       = table.Gauge("varve_disk_free_bytes", "Free bytes of the disk that holds the data directory.")
 	DiskReserve    = table.Gauge("varve_disk_reserve_bytes", "The setting disk.reserve.bytes: produce is refused where less is free.")
 	TailCache      = table.Gauge("varve_tail_cache_bytes", "Bytes of the newest batches that are kept in memory.")
+	TailCacheReads = table.Counter("varve_tail_cache_reads_total", "Reads of the local log by where they were served from: memory, or a file.", metric.OneOf("from", "memory", "file"))
 	TailCacheLimit = table.Gauge("varve_tail_cache_limit_bytes", "The setting tail.cache.bytes.")
 	IndexCache     = table.Gauge("varve_index_cache_bytes", "Bytes of segment indexes in memory.")
 	IndexLoads     = table.Counter("varve_index_loads_total", "Index files that were read, since the index of a segment was not in memory.")

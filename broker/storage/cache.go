@@ -36,6 +36,8 @@ type Limits struct {
 type Cache struct {
 	limits  Limits
 	tail    atomic.Int64 // bytes in tails
+	hits    atomic.Int64 // reads that began in a tail
+	misses  atomic.Int64 // reads that began in a file
 	files   fileCache
 	indexes indexCache
 	buffers bufferList
@@ -68,6 +70,8 @@ func NewCache(limits Limits) *Cache {
 // CacheStats is what a Cache holds now, and what it did.
 type CacheStats struct {
 	TailBytes    int64
+	TailHits     int64 // reads that the tail answered alone
+	TailMisses   int64 // reads that went to a file
 	OpenFiles    int
 	IndexBytes   int64
 	IndexLoads   int64 // index files read
@@ -76,7 +80,7 @@ type CacheStats struct {
 
 // Stats returns the present figures.
 func (c *Cache) Stats() CacheStats {
-	s := CacheStats{TailBytes: c.tail.Load(), OpenFiles: c.files.open()}
+	s := CacheStats{TailBytes: c.tail.Load(), TailHits: c.hits.Load(), TailMisses: c.misses.Load(), OpenFiles: c.files.open()}
 	s.IndexBytes, s.IndexLoads, s.IndexRebuilt = c.indexes.stats()
 	return s
 }

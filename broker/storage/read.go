@@ -57,6 +57,7 @@ func (l *Log) Read(from, until ident.Offset, maxBytes int, minOne bool) (Chunk, 
 		left:  int64(max(min(maxBytes, maxReadBytes), 0)),
 		chunk: Chunk{First: -1, NextOffset: from},
 	}
+	defer r.count()
 	for done := false; !done; {
 		var err error
 		if done, err = r.step(); err == nil {
@@ -68,6 +69,16 @@ func (l *Log) Read(from, until ident.Offset, maxBytes int, minOne bool) (Chunk, 
 		return Chunk{First: -1, NextOffset: from}, fmt.Errorf("read %s at offset %d: %w", l.dir, from, l.explain(from, err))
 	}
 	return r.chunk, nil
+}
+
+// count counts what the read found where.
+func (r *reading) count() {
+	switch {
+	case r.filed:
+		r.l.cache.misses.Add(1)
+	case r.chunk.Batches > 0:
+		r.l.cache.hits.Add(1)
+	}
 }
 
 // explain turns an error that comes from the removal of the segment under the
@@ -89,6 +100,7 @@ type reading struct {
 	until  ident.Offset
 	left   int64
 	minOne bool
+	filed  bool // a file was looked at
 	chunk  Chunk
 }
 
@@ -126,6 +138,7 @@ func (r *reading) step() (done bool, err error) {
 	if r.full() {
 		return true, nil
 	}
+	r.filed = true
 	return r.fromFile(v)
 }
 

@@ -144,6 +144,11 @@ func TestQueuedDownloadIsAbandoned(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	wait(func() bool { // until its flight knows
+		r.table.mu.Lock()
+		defer r.table.mu.Unlock()
+		return len(r.table.chunks) == 1
+	})
 	close(g.open)
 	if err := <-done; err != nil {
 		t.Error(err)
