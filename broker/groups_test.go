@@ -276,7 +276,7 @@ func TestConsumersOverRestarts(t *testing.T) {
 		}
 		return all
 	}
-	for life := range 3 {
+	for life := range 2 {
 		until(t, "some records", func() bool { return count() >= (life+1)*partitions*records/5 })
 		check()
 		r.end(t)

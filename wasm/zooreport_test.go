@@ -27,14 +27,19 @@ func TestZZ(t *testing.T) {
 	l8k := make([]byte, 8000)
 	for i := range l8k { l8k[i] = wasmtest.I64 }
 	for _, b := range []struct{ n string; f func() []byte }{
-		{"brtable 1k", func() []byte { return bt(1000) }},
-		{"brtable 10k", func() []byte { return bt(10000) }},
 		{"brtable 40k", func() []byte { return bt(40000) }},
-		{"brtable 100x1k", func() []byte { return funcs(100, func(c *wasmtest.Code) { btc(c, 1000) }) }},
-		{"brtable 1 func 100x1k", func() []byte { return funcs(1, func(c *wasmtest.Code) { for range 100 { btc(c, 1000) } }) }},
-		{"locals x blocks", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Repeat(240, func(c *wasmtest.Code) { c.I32(0).If().Get(5).Set(6).End() }) }, l8k...) }},
-		{"60000 functions", func() []byte { return funcs(60000, func(c *wasmtest.Code) { }) }},
-		{"calls 1M", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Repeat((1<<20)/2-8, func(c *wasmtest.Code) { c.Call(0) }) }) }},
+		{"brtable 2000 x 1000", func() []byte { return funcs(2000, func(c *wasmtest.Code) { btc(c, 990) }) }},
+		{"br_if 250K", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Block(); for range 60000 { c.I32(0).BrIf(0) }; c.End() }) }},
+		{"br_if func 125K", func() []byte { return funcs(1, func(c *wasmtest.Code) { for range 30000 { c.I32(0).BrIf(0) } }) }},
+		{"ifs 250K", func() []byte { return funcs(1, func(c *wasmtest.Code) { for range 50000 { c.I32(0).If().End() } }) }},
+		{"loops 250K", func() []byte { return funcs(1, func(c *wasmtest.Code) { for range 80000 { c.Loop().End() } }) }},
+		{"nested 16000", func() []byte { return funcs(1, func(c *wasmtest.Code) { for range 16000 { c.Loop() }; for range 16000 { c.I32(0).BrIf(0).End() } }) }},
+		{"if return", func() []byte { return funcs(1, func(c *wasmtest.Code) { for range 40000 { c.I32(0).If().Op(wasmtest.Return).End() } }) }},
+		{"calls 256K", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Repeat((256<<10)/2-8, func(c *wasmtest.Code) { c.Call(0) }) }) }},
+		{"stores 256K", func() []byte { return funcs(1, func(c *wasmtest.Code) { c.Repeat((256<<10)/7-8, func(c *wasmtest.Code) { c.I32(7).I32(3).Store32(0) }) }) }},
+		{"calls 2M in 8", func() []byte { return funcs(8, func(c *wasmtest.Code) { c.Repeat((256<<10)/2-8, func(c *wasmtest.Code) { c.Call(0) }) }) }},
+		{"locals gets", func() []byte { return funcs(1, func(c *wasmtest.Code) { for i := range 60000 { c.Get(uint32(i%4000)).Set(uint32((i*7)%4000)) } }, l8k[:4000]...) }},
+		{"live locals x ifs", func() []byte { return funcs(1, func(c *wasmtest.Code) { for i := range 240 { c.Get(0).I32(0).Op(0x51, 0x1a) ; _ = i }; for i := range 240 { c.I32(0).If().I64(5).Set(uint32(i)).End() }; for i := range 8000 { c.Get(uint32(i)).Op(0x1a) } }, l8k...) }},
 	} {
 		bin := b.f()
 		runtime.GC()

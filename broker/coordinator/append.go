@@ -109,12 +109,16 @@ func (s *shard) flush(now time.Time) {
 // coordinator's goroutine, if the shard is still there.
 func (s *shard) write(now time.Time, records []group.Record, landed func(*partition.Append)) {
 	s.busy = true
+	s.c.writes[s.p]++
 	a, err := buildAppend(records, now)
 	if err != nil {
 		a = &partition.Append{Err: err}
 	}
 	a.Done = func(a *partition.Append) {
 		s.c.post(func() {
+			if s.c.writes[s.p]--; s.c.writes[s.p] == 0 {
+				delete(s.c.writes, s.p)
+			}
 			if s.stopped {
 				return
 			}

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/node"
+	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/ident"
 )
 
@@ -81,9 +83,10 @@ type Coordinator struct {
 
 	// The goroutine's own.
 	draining bool
-	topic    *metadata.Topic // as it was when last looked for; nil if there is none
-	image    *metadata.Image // that the offsets were last compared with
-	shards   []*shard        // by partition; nil is unknown
+	topic    *metadata.Topic              // as it was when last looked for; nil if there is none
+	image    *metadata.Image              // that the offsets were last compared with
+	shards   []*shard                     // by partition; nil is unknown
+	writes   map[*partition.Partition]int // being appended, also by shards that ended
 	toLoad   []*shard
 	loads    int
 	all      []func(time.Time, []*group.Shard, error) // wait for all shards
@@ -101,6 +104,7 @@ func New(h Host, s Settings, log *slog.Logger) *Coordinator {
 	}
 	c := &Coordinator{
 		h: h, s: s, log: log, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		writes: map[*partition.Partition]int{},
 	}
 	go c.run()
 	c.nudge()
@@ -257,20 +261,39 @@ func (c *Coordinator) run() {
 	}
 }
 
-// turn takes everything that waits, lets time pass, and hands out what shards
-// want to append. It returns true at the end.
+// turn takes everything that waits, and what the time brings. It returns true at
+// the end.
 func (c *Coordinator) turn() bool {
 	c.mu.Lock()
 	events, ended := c.events, c.ended
 	c.events, c.requests = nil, 0
 	c.mu.Unlock()
 	for _, f := range events {
-		f()
+		c.guard(f)
 	}
 	if ended {
 		c.end()
 		return true
 	}
+	c.guard(c.advance)
+	return false
+}
+
+// guard calls f. If that panics, a mistake of ours, every shard is read anew from
+// its log, and the broker goes on.
+func (c *Coordinator) guard(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("the group coordinator failed; groups are loaded again", "error", r, "stack", string(debug.Stack()))
+			c.stopAll()
+			c.nudge()
+		}
+	}()
+	f()
+}
+
+// advance lets time pass and hands out what shards want to append.
+func (c *Coordinator) advance() {
 	now := c.h.Now()
 	if !now.Before(c.checked.Add(checkEvery)) {
 		c.checked = now
@@ -293,7 +316,6 @@ func (c *Coordinator) turn() bool {
 		}
 	}
 	c.arm(now, next)
-	return false
 }
 
 // arm asks to be woken at a time, unless that is so already.

@@ -335,6 +335,23 @@ func TestOffsetsOfAnOldTopicAreNotSeen(t *testing.T) {
 	if o, err := w.fetch("g", "t"); err != nil || o != -1 {
 		t.Fatalf("offset %d, %v", o, err)
 	}
+	// Nor those of a topic that goes while its groups are being loaded.
+	w.topic("t", 3)
+	if err := w.commit("g", "t", 8, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.loads.Lock()
+	w.die(testSettings())
+	w.turn()
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{3}})
+	w.topic("t", 4)
+	w.loads.Unlock()
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != -1 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
 }
 
 // The queue of requests has a bound, and everything in it is answered at the end
@@ -365,6 +382,45 @@ func TestQueueIsBoundedAndAnswered(t *testing.T) {
 	}
 	if _, err := w.fetch("g", "t"); !errors.Is(err, ErrNotCoordinator) {
 		t.Fatal(err)
+	}
+}
+
+// A mistake of ours costs a reload (O6).
+func TestPanicIsContained(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commit("g", "t", 4, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.c.Do("g", func(time.Time, *group.Shard, error) { panic("a mistake") })
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 4 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+	if !strings.Contains(w.log.String(), "a mistake") {
+		t.Error("nobody was told")
+	}
+	// What was being appended is in what is loaded.
+	w.hold()
+	late := w.commitLater("g", "t", 5, "")
+	w.turn()
+	w.c.Do("g", func(time.Time, *group.Shard, error) { panic("another mistake") })
+	if err := take(t, late, "the commit"); !errors.Is(err, ErrNotCoordinator) {
+		t.Fatal(err)
+	}
+	for range 100 { // time enough to be loaded too early
+		if _, err := w.fetch("g", "t"); !errors.Is(err, ErrLoading) {
+			t.Fatal(err)
+		}
+	}
+	w.release()
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 5 {
+		t.Fatalf("offset %d, %v", o, err)
 	}
 }
 

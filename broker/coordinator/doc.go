@@ -17,6 +17,8 @@
 //	   hits, replay gives the same state (C2).
 //	O5 Every function given to Do, All and Find is called once, also at the end
 //	   (R4).
+//	O6 A panic costs the request that met it its answer, and every shard a reload,
+//	   but never the broker.
 //
 // # Bounding the replay
 //

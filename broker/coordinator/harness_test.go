@@ -120,8 +120,9 @@ func (w *world) die(s Settings) {
 
 // drive performs the node's tasks until nothing is left to do, or the disk hangs.
 func (w *world) drive() {
+	now := w.Now()
 	for w.steps != 0 {
-		tasks := w.n.Poll(w.now)
+		tasks := w.n.Poll(now)
 		if err := w.n.Err(); err != nil {
 			w.t.Error(err)
 			return
@@ -137,7 +138,7 @@ func (w *world) drive() {
 				w.steps--
 			}
 			_ = task.Do()
-			w.n.Done(w.now, task)
+			w.n.Done(now, task)
 		}
 	}
 }

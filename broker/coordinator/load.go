@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/internal/ident"
@@ -13,9 +14,11 @@ import (
 // loadBytes is how much of a log is read at a time.
 const loadBytes = 1 << 20
 
-// enqueue has a shard loaded: at once if it is its turn, else soon.
+// enqueue has a shard loaded: at once if it is its turn, else soon. What an
+// earlier shard of the partition is still appending comes first, or the replay
+// would miss it; the next check tries again.
 func (c *Coordinator) enqueue(s *shard, first bool) {
-	if s.loading || s.queued && !first {
+	if s.loading || s.queued && !first || c.writes[s.p] > 0 {
 		return
 	}
 	if s.queued {
@@ -75,13 +78,17 @@ var errClosing = errors.New("coordinator: closing")
 
 // replay builds the groups from the log. It blocks on disk; nobody else uses
 // what it builds meanwhile.
-func (s *shard) replay() (*group.Shard, int64, error) {
-	g := group.New(s.c.s.Group, s)
+func (s *shard) replay() (g *group.Shard, size int64, err error) {
+	defer func() {
+		if r := recover(); r != nil { // a mistake of ours, or damage that nobody thought of
+			g, err = nil, fmt.Errorf("%w: replay failed: %v\n%s", group.ErrCorrupt, r, debug.Stack())
+		}
+	}()
+	g = group.New(s.c.s.Group, s)
 	o, err := s.p.Offsets()
 	if err != nil {
 		return nil, 0, err
 	}
-	size := int64(0)
 	for at := o.LogStart; at < o.HighWatermark; {
 		if s.c.closing.Load() {
 			return nil, 0, errClosing

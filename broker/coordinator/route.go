@@ -190,7 +190,7 @@ func (c *Coordinator) check() {
 		case s.g == nil && !now.Before(s.retry):
 			c.enqueue(s, false)
 		case s.g != nil && s.unsure:
-			s.dropTopics(now, nil, c.h.Image())
+			s.dropUnknown(now, nil, c.h.Image())
 		}
 	}
 	c.compare()
@@ -219,21 +219,5 @@ func (c *Coordinator) answerAll() {
 	c.all = nil
 	for _, f := range waiting {
 		f(c.h.Now(), shards, err)
-	}
-}
-
-// compare drops the offsets of topics that were deleted since the last time,
-// also if there is another topic of the same name by now. It comes before any
-// request that could commit to that one.
-func (c *Coordinator) compare() {
-	img, last := c.h.Image(), c.image
-	if img == last || !c.h.Ready() {
-		return
-	}
-	c.image = img
-	for _, s := range c.shards {
-		if s != nil && s.g != nil {
-			s.dropTopics(c.h.Now(), last, img)
-		}
 	}
 }

@@ -18,7 +18,7 @@ type shard struct {
 	epoch ident.Epoch
 
 	g        *group.Shard    // nil until the log is replayed
-	image    *metadata.Image // of when that began
+	image    *metadata.Image // of when that began; nil afterwards
 	unsure   bool            // there may be offsets of topics that are gone
 	drops    int             // of such offsets, being appended
 	held     []request       // wait for those
@@ -38,7 +38,7 @@ type shard struct {
 func (c *Coordinator) begin(p *partition.Partition, o partition.Offsets) *shard {
 	s := &shard{c: c, id: p.ID(), p: p, epoch: o.LeaderEpoch, image: c.h.Image()}
 	c.shards[s.id.Index] = s
-	if o.LogStart == o.HighWatermark {
+	if o.LogStart == o.HighWatermark && c.writes[p] == 0 {
 		s.serve(group.New(c.s.Group, s), 0)
 	}
 	return s
@@ -54,7 +54,8 @@ func (s *shard) serve(g *group.Shard, bytes int64) {
 	now := s.c.h.Now()
 	s.g, s.failed, s.logBytes = g, nil, bytes
 	g.Start(now)
-	s.dropTopics(now, s.image, s.c.h.Image())
+	s.dropUnknown(now, s.image, s.c.h.Image())
+	s.image = nil
 }
 
 // stop ends the shard: whoever waits is answered with err. The partition may be

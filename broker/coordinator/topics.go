@@ -8,30 +8,60 @@ import (
 	"github.com/varvelog/varve/broker/metadata"
 )
 
-// dropTopics removes the offsets of topics that are not in img, or are there
-// under another id than in last, which may be nil. It covers offsets that are
-// still being appended.
-func (s *shard) dropTopics(now time.Time, last, img *metadata.Image) {
+// compare drops the offsets of topics that were deleted since the last time,
+// also if there is another topic of the same name by now. It comes before any
+// request that could commit to that one.
+func (c *Coordinator) compare() {
+	img, last := c.h.Image(), c.image
+	if img == last || !c.h.Ready() {
+		return
+	}
+	c.image = img
+	var gone []string
+	if last != nil {
+		for t := range last.Topics() {
+			if now, ok := img.Topic(t.Name); !ok || now.ID != t.ID {
+				gone = append(gone, t.Name)
+			}
+		}
+	}
+	now := c.h.Now()
+	for _, s := range c.shards {
+		switch {
+		case s == nil || s.g == nil: // it looks when it is loaded
+		case last == nil:
+			s.dropUnknown(now, nil, img)
+		case len(gone) > 0:
+			s.dropTopics(now, gone)
+		}
+	}
+}
+
+// dropUnknown removes the offsets of topics that are not in img, or are there
+// under another id than in last, which may be nil.
+func (s *shard) dropUnknown(now time.Time, last, img *metadata.Image) {
 	if s.unsure = !s.c.h.Ready(); s.unsure { // then the image may be an old one
 		return
 	}
 	var gone []string
 	for _, topic := range s.g.Topics() {
 		t, ok := img.Topic(topic)
+		if ok && last != nil {
+			old, had := last.Topic(topic)
+			ok = !had || old.ID == t.ID
+		}
 		if !ok {
 			gone = append(gone, topic)
-			continue
-		}
-		if last == nil {
-			continue
-		}
-		if old, had := last.Topic(topic); had && old.ID != t.ID {
-			gone = append(gone, topic)
 		}
 	}
-	if len(gone) == 0 {
-		return
+	if len(gone) > 0 {
+		s.dropTopics(now, gone)
 	}
+}
+
+// dropTopics removes the offsets of topics, also those that are still being
+// appended.
+func (s *shard) dropTopics(now time.Time, gone []string) {
 	s.drops++
 	s.g.DropTopics(now, gone, func(err error) {
 		s.drops--

@@ -74,6 +74,7 @@ type copying struct {
 	failures   int
 	retry      time.Time
 	err        error
+	verified   *manifest.Segment // uploaded, and its commit was refused for want of space
 }
 
 // tick tries what failed, and now and then looks at everything.
@@ -111,7 +112,7 @@ func (n *Node) lookTier(id ident.Partition) {
 	r := n.Replica(id)
 	if r == nil || r.Partition == nil {
 		if c := n.tier.copies[id]; c != nil { // its topic was deleted
-			c.failures = 0
+			c.failures, c.verified = 0, nil
 			n.idle(id, c)
 		}
 		return
@@ -131,7 +132,7 @@ func (n *Node) copyOf(id ident.Partition, r *Replica) *copying {
 
 // idle forgets a partition for which nothing is under way.
 func (n *Node) idle(id ident.Partition, c *copying) {
-	if !c.busy && !c.waiting && !c.discarding && c.failures == 0 && n.tier.copies[id] == c {
+	if !c.busy && !c.waiting && !c.discarding && c.failures == 0 && c.verified == nil && n.tier.copies[id] == c {
 		delete(n.tier.copies, id)
 	}
 }
@@ -153,6 +154,15 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 		return
 	}
 	u, ok := r.Partition.NextUpload(n.now.UnixMilli(), plan)
+	if v := c.verified; v != nil {
+		c.verified = nil
+		if ok && v.Base == u.Base && v.End == u.End {
+			c.busy = true
+			n.commitCopy(id, c, *v)
+			return
+		}
+		n.c.Tier.Tier.Discard(id, []manifest.Segment{*v}, func(error) {}) // an orphan if it fails
+	}
 	if !ok {
 		c.failures, c.err = 0, nil // perhaps retention took what failed
 		return
@@ -213,6 +223,9 @@ func (n *Node) commitCopy(id ident.Partition, c *copying, s manifest.Segment) {
 		case err != nil:
 			if mutant.On(mutant.DiscardUnknown) {
 				n.c.Tier.Tier.Discard(id, []manifest.Segment{s}, func(error) {})
+			}
+			if errors.Is(err, partition.ErrNoSpace) { // never proposed, or never logged
+				c.verified = &s
 			}
 			n.copyFailed(id, c, err)
 			return
@@ -285,7 +298,7 @@ func (n *Node) tiered(id ident.TopicID) bool {
 	found := n.c.Plan(t).Upkeep.Tier.Copy
 	n.each(t, func(p *partition.Partition) {
 		c := n.tier.copies[p.ID()]
-		found = found || p.Tiered().Len() > 0 || p.Tombstones() > 0 || c != nil && c.busy
+		found = found || p.Tiered().Len() > 0 || p.Tombstones() > 0 || c != nil && (c.busy || c.verified != nil)
 	})
 	return found
 }

@@ -182,7 +182,7 @@ func (r *consuming) tellSilence(cl *cluster) {
 	case r.k.ctx.Err() != nil:
 	case err != nil && !r.silent:
 		r.silent = true
-		r.out.note("%v; waiting for it", cl.explain(err))
+		r.out.note("no broker at %s answers; waiting for one", cl.brokers)
 	case err == nil && r.silent:
 		r.silent = false
 		r.out.note("%s answers again", cl.brokers)

@@ -119,12 +119,20 @@ func (r *consuming) standing() (ends, positions map[spot]int64, err error) {
 	}
 	ends, positions = map[spot]int64{}, map[spot]int64{}
 	for s := range all {
-		ends[s], positions[s] = endOf(s), from.at(s)
+		ends[s], positions[s] = endOf(s), -1
 	}
-	return ends, positions, r.k.refresh(r.plan.group, positions)
+	if err := r.k.refresh(r.plan.group, positions); err != nil {
+		return nil, nil, err
+	}
+	for s, at := range positions {
+		if at < 0 { // it stands nowhere
+			positions[s] = from.at(s)
+		}
+	}
+	return ends, positions, nil
 }
 
-// refresh moves positions to what the group has committed.
+// refresh moves positions up to what the group has committed.
 func (k *cluster) refresh(group string, positions map[spot]int64) error {
 	ctx, cancel := k.ask()
 	defer cancel()
@@ -135,8 +143,8 @@ func (k *cluster) refresh(group string, positions map[spot]int64) error {
 	for topic, list := range offsets {
 		for p, o := range list {
 			if s := (spot{topic, p}); o.Err == nil && o.At >= 0 {
-				if _, known := positions[s]; known {
-					positions[s] = o.At
+				if at, known := positions[s]; known {
+					positions[s] = max(at, o.At)
 				}
 			}
 		}
@@ -146,6 +154,7 @@ func (k *cluster) refresh(group string, positions map[spot]int64) error {
 
 // asMemberLoop polls, prints and commits.
 func (r *consuming) asMemberLoop(cl *cluster, m *membership, ends, positions map[spot]int64) error {
+	moved := time.Now()
 	for !r.enough() && !(r.plan.until != nil && m.done(positions, ends)) {
 		most, wait := int64(pollMost), r.k.timeout
 		if r.plan.count > 0 {
@@ -171,10 +180,16 @@ func (r *consuming) asMemberLoop(cl *cluster, m *membership, ends, positions map
 			if err := r.commit(cl); err != nil {
 				return err
 			}
-		case r.plan.until != nil:
+		case len(records) == 0 && r.plan.until != nil:
 			if err := r.k.refresh(r.plan.group, positions); err != nil {
 				return err
 			}
+			if !r.future && time.Since(moved) > max(r.k.timeout, 2*memberPoll) && !m.done(positions, ends) {
+				return fmt.Errorf("nothing came to this member of group %s within %v; give it longer with --timeout", r.plan.group, r.k.timeout)
+			}
+		}
+		if len(records) > 0 {
+			moved = time.Now()
 		}
 		cl.client.AllowRebalance()
 	}

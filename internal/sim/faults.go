@@ -72,16 +72,19 @@ func (s *run) squeeze() {
 	if !s.plan.full {
 		return
 	}
-	var files int64
-	for _, dir := range []string{"wal", "partitions"} {
-		for _, e := range s.disk.list(dir) {
-			files += e.Size
-			for _, f := range s.disk.list(dir + "/" + e.Name) {
-				files += f.Size
-			}
+	var files, segments int64
+	for _, e := range s.disk.list("wal") {
+		files += e.Size
+	}
+	for _, e := range s.disk.list("partitions") {
+		for _, f := range s.disk.list("partitions/" + e.Name) {
+			segments += f.Size
 		}
 	}
+	// What waits for the cold tier may be more than what topics keep; the rest is
+	// needed then, too.
 	parts := int64(3 * s.plan.topics)
+	files += min(segments, parts*2*16<<10)
 	need := s.plan.walMax + s.plan.file + s.plan.diskReserve + parts*(16+2*16+3*8)<<10
 	s.disk.ballast(max(need-files, 0))
 	free, _ := s.disk.mem.Free()

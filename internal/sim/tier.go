@@ -42,7 +42,8 @@ func (b *broker) tierConfig() node.TierConfig {
 // that it may have: faults of the store, or an upload whose partition went, or whose
 // commit was lost.
 func (b *broker) tierTrouble(e node.Event) bool {
-	if p := b.s.model.part(e.Partition); p != nil && b.s.plan.tier {
+	// What found no space is known to be garbage, or is tried again.
+	if p := b.s.model.part(e.Partition); p != nil && b.s.plan.tier && !errors.Is(e.Err, partition.ErrNoSpace) {
 		p.commitFailed[b] = true
 	}
 	for _, err := range []error{errStore, errLocal, partition.ErrNotLeader, partition.ErrNoSpace, partition.ErrDamaged} {
@@ -68,7 +69,7 @@ func (s *run) drawTierConfigs(c map[string]string, fresh bool) {
 	r := s.rng.tier
 	if s.plan.full { // small disks are sized for what is local
 		c["remote.storage.enable"] = "true"
-		c["local.retention.bytes"] = strconv.Itoa(pick(r, 0, 4, 8, 16) << 10)
+		c["local.retention.bytes"] = strconv.Itoa(pick(r, 4, 8, 16) << 10)
 		if c["retention.bytes"] != "" {
 			c["retention.bytes"] = strconv.Itoa(pick(r, 32, 64, 128) << 10)
 		}
@@ -222,6 +223,11 @@ func (s *run) tierSettled() string {
 		return strconv.Itoa(s.store.pending) + " operations of the store"
 	case image.DroppedCount() > 0:
 		return strconv.Itoa(image.DroppedCount()) + " deleted topics"
+	}
+	for _, o := range s.store.objects { // order: a question
+		if !o.named && !s.orphaned(o) && s.now.Sub(o.told) < commitTime {
+			return "a commit"
+		}
 	}
 	for t := range image.Topics() {
 		plan := tierPlan(t)

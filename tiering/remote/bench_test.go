@@ -39,6 +39,7 @@ func BenchmarkDiskRead(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(1 << 20)
 	for b.Loop() {
+		r.settle()
 		r.table.shrink(0)
 		if _, err := r.Read(context.Background(), partition, tr.list, tr.list.Start(), tr.end(), 1<<20, true); err != nil {
 			b.Fatal(err)

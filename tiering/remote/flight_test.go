@@ -77,6 +77,7 @@ func TestSingleFlightOfChunk(t *testing.T) {
 	if _, err := r.Tail(t.Context(), partition, tr.list.At(0)); err != nil {
 		t.Fatal(err)
 	}
+	r.settle()
 	r.table.shrink(0)
 	before := w.count()
 	w.set(g.rule)
@@ -240,6 +241,7 @@ func TestClose(t *testing.T) {
 	w := newWire(tr.store)
 	r := New(w, cluster, Options{ChunkBytes: 1024, Cache: NewMemoryCache(1 << 20)})
 	tr.wantAll(t, r, 700)
+	r.settle()
 	r.table.shrink(0)
 	r.o.Cache.Close()
 	arrived := make(chan struct{}, 100)

@@ -260,3 +260,38 @@ func TestDownloadTimeout(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReadDoesNotWaitTwice: with batches in hand a read ends where the next ones
+// have to be downloaded.
+func TestReadDoesNotWaitTwice(t *testing.T) {
+	tr := newTier(t, 8, 0, segfiletest.Shape{Batches: 100}, segfiletest.Shape{Batches: 100})
+	w := newWire(tr.store)
+	r := newReader(t, w, Options{ChunkBytes: 2048, ReadAheadChunks: -1})
+	read := func(from ident.Offset) Chunk {
+		t.Helper()
+		c, err := r.Read(t.Context(), partition, tr.list, from, tr.end(), 1<<20, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if _, err := r.Tail(t.Context(), partition, tr.list.At(0)); err != nil {
+		t.Fatal(err)
+	}
+	before := w.count()
+	c := read(tr.batches[2].Base)
+	if got := w.count() - before; got > 2 || c.Batches < 2 { // a batch may lie in two chunks
+		t.Errorf("%d batches with %d downloads", c.Batches, got)
+	}
+	for at := tr.list.Start(); at < tr.list.At(0).End; {
+		at = read(at).NextOffset
+	}
+	if got, want := w.count(), int(tr.list.At(0).ObjectBytes+2047)/2048; got != want {
+		t.Errorf("%d downloads, the first object has %d chunks", got, want)
+	}
+	before = w.count()
+	c = read(tr.list.Start())
+	if c.NextOffset != tr.list.At(0).End || w.count() != before {
+		t.Errorf("read to %d with %d downloads, the segment ends at %d", c.NextOffset, w.count()-before, tr.list.At(0).End)
+	}
+}

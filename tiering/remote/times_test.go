@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,8 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/tiering/manifest"
+	"github.com/varvelog/varve/tiering/objstore"
+	"github.com/varvelog/varve/tiering/segfile"
 	"github.com/varvelog/varve/tiering/segfile/segfiletest"
 )
 
@@ -114,5 +117,56 @@ func TestTimestampErrors(t *testing.T) {
 	}
 	if _, _, _, err := r.MaxTimestamp(t.Context(), partition, tr.list, 0); !errors.Is(err, ErrUnavailable) {
 		t.Error(err)
+	}
+}
+
+// TestMaxTimestampOfEquals: of several records with the largest timestamp the
+// first at or above from counts, also in the segment that holds from.
+func TestMaxTimestampOfEquals(t *testing.T) {
+	tr := newTier(t, 1, 0)
+	const top = 500
+	for i, times := range [][]int64{{top, 3, top, 9}, {top, 4}, {8, record.NoTimestamp}} {
+		src := segfile.Source{Cluster: cluster, Partition: partition, Base: ident.Offset(i * 10), ID: segfiletest.NewID(i)}
+		var data []byte
+		for k, ts := range times {
+			p := record.DefaultParams(record.None, ts)
+			p.BaseOffset = int64(i*10 + k*2)
+			b := record.NewBuilder(p)
+			for d := range int32(2) {
+				if err := b.Append(&record.Record{OffsetDelta: d}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			raw, err := b.Finish(-1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = append(data, raw...)
+		}
+		src.End, src.Data, src.DataBytes = src.Base+10, bytes.NewReader(data), int64(len(data))
+		obj, err := segfile.Build(src, segfile.Options{IndexIntervalBytes: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tr.list, err = tr.list.Append(obj.Segment); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.store.Put(t.Context(), tr.key(i), obj, obj.Size(), objstore.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newReader(t, tr.store, Options{})
+	for _, c := range []struct {
+		from ident.Offset
+		off  ident.Offset
+		at   int64
+	}{
+		{0, 0, top}, {1, 1, top}, {2, 4, top}, {4, 4, top}, {5, 5, top}, {6, 10, top},
+		{10, 10, top}, {11, 11, top}, {12, 20, 8}, {20, 20, 8}, {21, 21, 8}, {22, -1, -1},
+	} {
+		off, at, found, err := r.MaxTimestamp(t.Context(), partition, tr.list, c.from)
+		if err != nil || off != c.off || at != c.at || found != (c.off >= 0) {
+			t.Errorf("from %d: %d at %d, %v, %v; want %d at %d", c.from, off, at, found, err, c.off, c.at)
+		}
 	}
 }

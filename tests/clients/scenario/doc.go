@@ -29,6 +29,15 @@
 //	         the record whose value is Last. The broker goes and comes
 //	         meanwhile.
 //
-// Scenarios of consumer groups belong here as soon as the broker has a
-// coordinator: "group" beside "consume".
+// Scenarios of consumer groups, which only clients that have them know:
+//
+//	member     Member -> Membership. Joins a group, reads what it is assigned
+//	           and commits what it has read, until the file Until exists; then
+//	           it commits again and ends as the client ends a consumer, which a
+//	           static member does without leaving. Other members and the broker
+//	           come and go meanwhile. Settings are the client's own defaults but
+//	           for those the parameters name and for automatic commits, which
+//	           are turned off where the client can be told what to commit.
+//	positions  Positions -> Positioned, as told there.
+//	groups     Groups -> Grouped, as told there.
 package scenario
