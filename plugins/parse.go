@@ -58,6 +58,8 @@ type stageParser struct {
 	StageSpec
 	hookGiven    bool
 	payloadGiven bool
+	policyGiven  bool
+	letterGiven  bool
 }
 
 // fields are the fields of a specification, each with what reads it.
@@ -78,8 +80,14 @@ func (p *stageParser) fields() []field {
 		}},
 		{"hook", p.readHook},
 		{"parameters", s.readParameters},
-		{"on_failure", func(path string, b []byte) error { return readName(path, b, &s.OnFailure, policyNames[:]) }},
-		{"dead_letter", func(path string, b []byte) error { return readObject(path, b, p.deadLetterFields()) }},
+		{"on_failure", func(path string, b []byte) error {
+			p.policyGiven = true
+			return readName(path, b, &s.OnFailure, policyNames[:])
+		}},
+		{"dead_letter", func(path string, b []byte) error {
+			p.letterGiven = true
+			return readObject(path, b, p.deadLetterFields())
+		}},
 		{"sensitive", func(path string, b []byte) error { return readBool(path, b, &s.Sensitive) }},
 		{"budget", func(path string, b []byte) error { return readObject(path, b, s.Budget.fields()) }},
 		{"memory", func(path string, b []byte) error {
@@ -161,6 +169,9 @@ func (p *stageParser) complete() error {
 	}
 	if !p.hookGiven {
 		return fieldError("hook", "", "write transform or validate")
+	}
+	if p.letterGiven && !p.policyGiven {
+		s.OnFailure = OnFailureDeadLetter
 	}
 	if s.Sensitive && s.OnFailure == OnFailurePass {
 		return fieldError("on_failure", "pass", "a sensitive stage must not pass what it could not handle: write reject, dead-letter or drop")

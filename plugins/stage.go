@@ -32,7 +32,8 @@ const (
 // Policy says what becomes of a record that failed in a stage.
 type Policy uint8
 
-// The failure policies. OnFailureReject is the default.
+// The failure policies. The default is OnFailureDeadLetter where a specification
+// configures dead letters, else OnFailureReject.
 const (
 	// OnFailureReject refuses the whole batch.
 	OnFailureReject Policy = iota

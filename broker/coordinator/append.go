@@ -120,6 +120,7 @@ func (s *shard) write(now time.Time, records []group.Record, landed func(*partit
 				delete(s.c.writes, s.p)
 			}
 			if s.stopped {
+				s.c.check() // its successor may wait for this
 				return
 			}
 			s.busy = false

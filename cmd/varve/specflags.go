@@ -41,7 +41,7 @@ func specFlags(hookUsage string) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "hook", Usage: hookUsage},
 		&cli.StringFlag{Name: "parameters", Usage: "`JSON` object that configures the plugin; @FILE reads it from a file, @- from stdin"},
-		&cli.StringFlag{Name: "on-failure", Usage: "`POLICY` for records that fail: reject, dead-letter, drop or pass (default: reject)"},
+		&cli.StringFlag{Name: "on-failure", Usage: "`POLICY` for records that fail: reject, dead-letter, drop or pass (default: dead-letter if a flag of dead letters is given, else reject)"},
 		&cli.StringFlag{Name: "dead-letter-topic", Usage: "`TOPIC` for dead letters (default: dlq. and the topic's name)"},
 		&cli.StringFlag{Name: "dead-letter-payload", Usage: "how much of the record dead letters carry, as `PAYLOAD`: full or none (default: full, none if --sensitive)"},
 		&cli.BoolFlag{Name: "sensitive", Usage: "the stage removes secrets: never pass on what failed"},

@@ -45,6 +45,9 @@ func BenchmarkDiskRead(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	if s := r.Stats(); s.CacheHits < int64(b.N) {
+		b.Errorf("%d reads from disk, want %d", s.CacheHits, b.N)
+	}
 }
 
 // BenchmarkScan reads everything in order, from a store in memory and through

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/tests/clients/scenario"
 )
@@ -74,6 +75,7 @@ func member(ctx context.Context, addr string, p scenario.Member) (scenario.Membe
 			break
 		}
 	}
+	// Static members do not leave.
 	cl.CloseAllowingRebalance()
 	return scenario.Membership{Events: e.list}, err
 }
@@ -145,6 +147,16 @@ func positions(ctx context.Context, addr string, p scenario.Positions) (scenario
 	after, err := committed(ctx, addr, p.Group, p.Topic)
 	out.After = &after.At
 	return out, err
+}
+
+// annotate gives the offsets of a commit metadata.
+func annotate(q *kmsg.OffsetCommitRequest) error {
+	for i := range q.Topics {
+		for j := range q.Topics[i].Partitions {
+			q.Topics[i].Partitions[j].Metadata = kmsg.StringPtr("note")
+		}
+	}
+	return nil
 }
 
 // committed asks with a client of its own what a group has committed for the

@@ -44,6 +44,12 @@ func run(args []string) error {
 		return with(ctx, addr, params, restart)
 	case "follow":
 		return with(ctx, addr, params, follow)
+	case "member":
+		return with(ctx, addr, params, member)
+	case "positions":
+		return with(ctx, addr, params, positions)
+	case "groups":
+		return with(ctx, addr, params, groups)
 	}
 	return fmt.Errorf("no scenario %q", name)
 }

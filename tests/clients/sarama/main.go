@@ -41,6 +41,12 @@ func run(args []string) error {
 		return with(addr, params, restart)
 	case "follow":
 		return with(addr, params, follow)
+	case "member":
+		return with(addr, params, member)
+	case "positions":
+		return with(addr, params, positions)
+	case "groups":
+		return with(addr, params, groups)
 	}
 	return fmt.Errorf("no scenario %q", name)
 }
