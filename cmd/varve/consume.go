@@ -44,7 +44,7 @@ Examples:
 		Flags: kafkaFlags(
 			&cli.StringFlag{Name: "from", Usage: "where to begin, as `PLACE`: " + placeHelp, Value: "start"},
 			&cli.StringFlag{Name: "until", Usage: "where to stop, as `PLACE`: the same words; what is there is not printed (default: go on)"},
-			&cli.Int64Flag{Name: "count", Aliases: []string{"n"}, Usage: "stop after this `NUMBER` of records (default: go on)", DefaultText: " "},
+			&cli.Int64Flag{Name: "count", Aliases: []string{"n"}, Usage: "stop after this `NUMBER` of records", DefaultText: "go on"},
 			&cli.StringFlag{Name: "group", Aliases: []string{"g"}, Usage: "consume as a member of the `GROUP`"},
 			&cli.IntSliceFlag{Name: "partition", Aliases: []string{"p"}, Usage: "only the partition `NUMBER`; may be repeated"},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "`FORMAT` of a record", Value: `%v\n`},

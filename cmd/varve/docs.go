@@ -69,6 +69,8 @@ const cliIntro = `
 
 Every command with what ` + "`--help`" + ` prints. Flags may stand before or behind the arguments; behind ` + "`--`" + ` everything is an argument.
 
+Commands that speak Kafka's protocol find brokers with ` + "`--brokers`" + ` or in the environment, ` + "`VARVE_BROKERS`" + `; those that speak HTTP with ` + "`--http`" + `.
+
 Data goes to stdout and notes to stderr, so output can be piped; ` + "`--output json`" + ` is for programs. An error is one line on stderr. The exit code is 0, 1 if something failed, 2 if the command line or the settings are wrong.
 `
 

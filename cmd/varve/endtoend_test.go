@@ -34,7 +34,7 @@ func startBroker(t *testing.T) (kafka, http string) {
 func startBrokerIn(t *testing.T, dir string) (kafka, http string, stop func()) {
 	t.Helper()
 	s, _, err := config.Load(config.Sources{Set: []string{
-		"listeners=PLAINTEXT://127.0.0.1:0", "http.listen=127.0.0.1:0",
+		"log.dirs=" + dir, "listeners=PLAINTEXT://127.0.0.1:0", "http.listen=127.0.0.1:0",
 		"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "group.initial.rebalance.delay.ms=0",
 	}})
 	if err != nil {

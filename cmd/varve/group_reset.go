@@ -24,7 +24,7 @@ Examples:
    varve group reset billing --shift -100 --topic orders:0,2 --yes`,
 		Flags: kafkaFlags(
 			&cli.StringFlag{Name: "to", Usage: "new offsets, as `PLACE`: " + placeHelp},
-			&cli.Int64Flag{Name: "shift", Usage: "move by this `NUMBER`, back if it is negative", DefaultText: " "},
+			&cli.Int64Flag{Name: "shift", Usage: "move by this `NUMBER`, back if it is negative", DefaultText: "none"},
 			&cli.StringSliceFlag{Name: "topic", Aliases: []string{"t"}, Usage: "only `TOPIC`, or TOPIC:0,2 for some partitions; may be repeated"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print what would change, and change nothing"},
 			yesFlag(),

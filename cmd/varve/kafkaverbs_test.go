@@ -227,7 +227,7 @@ func TestProduceBrokerGone(t *testing.T) {
 	a.Writer, a.ErrWriter, a.Reader = out, &notes, typed
 	done := make(chan error, 1)
 	go func() {
-		done <- a.Run(permute(a, []string{"varve", "produce", "gone", "--format", "%T %v", "--timeout", "500ms", "--brokers", kafka}))
+		done <- a.Run(permute(a, []string{"varve", "produce", "gone", "--format", "%T %v", "--timeout", "2s", "--brokers", kafka}))
 	}()
 	fmt.Fprintln(keys, "1000 first")
 	if line, err := bufio.NewReader(printed).ReadString('\n'); err != nil || line != "produced to partition 0 offset 0\n" {
@@ -236,7 +236,7 @@ func TestProduceBrokerGone(t *testing.T) {
 	stop()
 	fmt.Fprintln(keys, "2000 second")
 	err := <-done
-	if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "the broker took no record for 500ms") {
+	if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "the broker took no record for 2s") {
 		t.Errorf("ended with %v", err)
 	}
 	if !strings.Contains(notes.String(), "1 record to gone, 5 bytes") {
@@ -258,7 +258,7 @@ func TestConsumeBrokerGone(t *testing.T) {
 	a.ErrWriter, a.Reader = notes, strings.NewReader("")
 	done := make(chan error, 1)
 	go func() {
-		err := a.RunContext(ctx, permute(a, []string{"varve", "consume", "gone", "--timeout", "500ms", "--brokers", kafka}))
+		err := a.RunContext(ctx, permute(a, []string{"varve", "consume", "gone", "--timeout", "2s", "--brokers", kafka}))
 		notes.Close()
 		done <- err
 	}()

@@ -44,7 +44,7 @@ Examples:
 			&cli.StringFlag{Name: "key", Aliases: []string{"k"}, Usage: "`KEY` of all records"},
 			&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "a header of all records, `NAME=VALUE`; may be repeated"},
 			&cli.BoolFlag{Name: "empty-is-null", Usage: "an empty value is null, which deletes a key from a compacted topic"},
-			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Usage: "`NUMBER` of the partition (default: chosen by the key, as Kafka's clients do)", Value: -1, DefaultText: " "},
+			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Usage: "`NUMBER` of the partition", Value: -1, DefaultText: "by the key, as Kafka's clients choose"},
 			&cli.StringFlag{Name: "compression", Aliases: []string{"z"}, Usage: "`CODEC`: none, gzip, snappy, lz4 or zstd", Value: "none"},
 			&cli.StringFlag{Name: "acks", Usage: "who must have a record: all, leader or none; only all rules out loss and duplicates", Value: "all"},
 			&cli.BoolFlag{Name: "one-by-one", Usage: "send each record alone, so that a refused one takes no others along"},

@@ -20,7 +20,7 @@ Examples:
    varve topic trim orders --partition 3 --offset 120000
    varve topic trim orders --offset end --yes`,
 		Flags: kafkaFlags(
-			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Usage: "`NUMBER` of the partition (default: all)", Value: -1, DefaultText: " "},
+			&cli.IntFlag{Name: "partition", Aliases: []string{"p"}, Usage: "`NUMBER` of the partition", Value: -1, DefaultText: "all"},
 			&cli.StringFlag{Name: "offset", Usage: "first `OFFSET` that stays, or end"},
 			yesFlag(),
 		),

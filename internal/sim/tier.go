@@ -21,7 +21,11 @@ func (p *plan) drawTier(r *rand.Rand) {
 	p.uploadsMax = pick(r, 1, 2, 5)
 	p.storeDelay = pick(r, time.Millisecond, 30*time.Millisecond, 300*time.Millisecond)
 	p.storeFails = pick(r, 0, 5, 25, 60)
-	if p.tier && !p.full { // the manifests are in every checkpoint, two of which must fit into a file
+	// Manifests are in every checkpoint, two of which must fit into a file.
+	switch {
+	case p.tier && p.full:
+		p.file, p.walMax = 128<<10, 512<<10
+	case p.tier:
 		p.firstFile, p.file, p.walMax = 256<<10, 256<<10, 2<<20
 	}
 	if p.faultEvery == 0 {

@@ -35,8 +35,10 @@ type client struct {
 	ownTime bool
 	// mute: it does not tell how far it has read.
 	mute bool
-	// without are results of scenario admin that it has no call for.
+	// without are results of scenarios admin and groups that it has no call for.
 	without []string
+	// groupless: it cannot say what it commits, nor administer groups.
+	groupless bool
 }
 
 const cache = "../../.cache/clients/"
@@ -45,10 +47,10 @@ var clients = []client{
 	{name: "franz", command: []string{cache + "bin/franz"}, ownTime: true, mute: true},
 	{name: "sarama", command: []string{cache + "bin/sarama"}, untimed: true, mute: true},
 	{name: "kcat", command: []string{"python3", "kcat/client.py"}, fit: fitKcat, untimed: true,
-		without: []string{"again", "partitions", "retention", "altered", "raised", "earliest", "cluster", "left", "gone"}},
-	{name: "python", command: []string{cache + "venv/bin/python", "python/client.py"}},
+		without: []string{"again", "partitions", "retention", "altered", "raised", "earliest", "cluster", "left", "gone"}, groupless: true},
+	{name: "python", command: []string{cache + "venv/bin/python", "python/client.py"}, without: []string{"cleared"}},
 	{name: "kafkajs", command: []string{"node", "kafkajs/client.js"}, fit: fitKafkajs, groups: true, untimed: true,
-		without: []string{"altered"}},
+		without: []string{"altered", "cleared"}},
 	{name: "java", command: append([]string{"java"}, append(jvm, "varve.Client")...)},
 }
 

@@ -9,6 +9,7 @@ const lz4 = require('lz4js')
 const xxh32 = require('lz4js/xxh32')
 const zstd = require('@bokuweb/zstd-wasm')
 const assigned = require('./assigned')
+const groups = require('./groups')
 
 // independent says in the frame's header what is true of a frame of one block,
 // that no block needs another. Kafka takes no other frames, and lz4js says the
@@ -59,6 +60,16 @@ function connect(broker) {
     // Standard output is for results.
     logCreator: () => ({ log }) => console.error(log.message, JSON.stringify(log)),
     retry: { initialRetryTime: 50, maxRetryTime: 300, retries: 100 },
+  })
+}
+
+// plain is a client with kafkajs' own settings.
+function plain(broker) {
+  return new Kafka({
+    clientId: 'kafkajs',
+    brokers: [broker],
+    logLevel: logLevel.ERROR,
+    logCreator: () => ({ log }) => console.error(log.message, JSON.stringify(log)),
   })
 }
 
@@ -254,7 +265,16 @@ async function admin(broker, params) {
 
 async function main() {
   const [broker, name, file] = process.argv.slice(2)
-  const scenario = { produce, consume, admin, restart, follow }[name]
+  const scenario = {
+    produce,
+    consume,
+    admin,
+    restart,
+    follow,
+    member: (broker, params) => groups.member(plain(broker), params, got),
+    positions: (broker, params) => groups.positions(plain(broker), params),
+    groups: (broker, params) => groups.groups(plain(broker), params, code),
+  }[name]
   if (!file) throw new Error('usage: client.js BROKER SCENARIO FILE')
   if (!scenario) throw new Error(`no scenario ${name}`)
   const results = await scenario(broker, JSON.parse(fs.readFileSync(file)))

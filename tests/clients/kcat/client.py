@@ -222,6 +222,35 @@ def follow(broker, params):
     return {"records": parse(params["topic"], data)}
 
 
+REBALANCED = re.compile(r"rebalanced \(memberid [^)]*\): (assigned|revoked): ?(.*)")
+
+
+def member(broker, params):
+    """kcat commits by itself, and does not tell."""
+    strategy = f"partition.assignment.strategy={params['strategy']}"
+    command = ["kcat", "-E", "-u", "-b", broker, "-f", FORMAT, "-X", "auto.offset.reset=earliest", "-X", strategy]
+    command += ["-X", "auto.commit.interval.ms=200"]
+    if params["instance"]:
+        command += ["-X", f"group.instance.id={params['instance']}"]
+    command += ["-G", params["group"], params["topic"]]
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        with subprocess.Popen(command, stdout=printed, stderr=said) as child:
+            deadline = time.monotonic() + PATIENCE
+            while not os.path.exists(params["until"]) and child.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            child.terminate()
+            code = child.wait(PATIENCE)
+        printed.seek(0)
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+        if code != 0 or time.monotonic() > deadline:
+            fail(f"exit {code}: {text[-2000:]}")
+        events = [{"record": r} for r in parse(params["topic"], printed.read())]
+    for m in REBALANCED.finditer(text):
+        events.append({m[1]: [int(p) for p in re.findall(r"\[(\d+)\]", m[2])]})
+    return {"events": events}
+
+
 def admin(broker, params):
     """kcat administers nothing: the topic is made by the first record, and
     listed and searched as far as there are options for it."""
@@ -247,7 +276,14 @@ def admin(broker, params):
 def main():
     if len(sys.argv) != 4:
         fail("usage: client.py BROKER SCENARIO FILE")
-    scenarios = {"produce": produce, "consume": consume, "admin": admin, "restart": restart, "follow": follow}
+    scenarios = {
+        "produce": produce,
+        "consume": consume,
+        "admin": admin,
+        "restart": restart,
+        "follow": follow,
+        "member": member,
+    }
     if sys.argv[2] not in scenarios:
         fail(f"no scenario {sys.argv[2]!r}")
     with open(sys.argv[3], encoding="utf-8") as f:

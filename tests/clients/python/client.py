@@ -20,6 +20,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+import groups
+
 PATIENCE = 120  # seconds; running into it is a failure in any case
 FIRST_TIME = 1_700_000_000_000
 
@@ -288,7 +290,16 @@ def admin(broker, params):
 def main():
     if len(sys.argv) != 4:
         fail("usage: client.py BROKER SCENARIO FILE")
-    scenarios = {"produce": produce, "consume": consume, "admin": admin, "restart": restart, "follow": follow}
+    scenarios = {
+        "produce": produce,
+        "consume": consume,
+        "admin": admin,
+        "restart": restart,
+        "follow": follow,
+        "member": lambda broker, params: groups.member(broker, params, got),
+        "positions": groups.positions,
+        "groups": groups.groups,
+    }
     if sys.argv[2] not in scenarios:
         fail(f"no scenario {sys.argv[2]!r}")
     with open(sys.argv[3], encoding="utf-8") as f:

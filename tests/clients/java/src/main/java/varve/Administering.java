@@ -75,7 +75,7 @@ final class Administering {
     }
 
     /** Returns the protocol's code of the error that a step ends with. */
-    private static short code(Callable<Void> step) throws Exception {
+    static short code(Callable<Void> step) throws Exception {
         try {
             step.call();
             return 0;

@@ -30,6 +30,9 @@ public final class Client {
             case "consume" -> Consuming.consume(broker, params);
             case "follow" -> Consuming.follow(broker, params);
             case "admin" -> Administering.admin(broker, params);
+            case "member" -> Membership.member(broker, params);
+            case "positions" -> Membership.positions(broker, params);
+            case "groups" -> Groups.groups(broker, params);
             default -> throw new IllegalArgumentException("no scenario " + args[1]);
         };
         System.out.println(JSON.writeValueAsString(results));

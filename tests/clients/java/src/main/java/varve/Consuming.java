@@ -96,7 +96,7 @@ final class Consuming {
         throw new IllegalStateException("the last record does not come after " + records.size());
     }
 
-    private static ObjectNode got(ConsumerRecord<byte[], byte[]> r) {
+    static ObjectNode got(ConsumerRecord<byte[], byte[]> r) {
         ObjectNode out = Client.JSON.createObjectNode();
         out.put("topic", r.topic()).put("partition", r.partition());
         out.put("offset", r.offset()).put("timestamp", r.timestamp());
