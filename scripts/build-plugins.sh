@@ -123,7 +123,7 @@ run_examples() {
 			exit 1
 		fi
 		cp "${modules[0]}" "$out/modules/$name.wasm"
-		echo "$(digest "${modules[0]}") $name, $(wc -c <"${modules[0]}") bytes"
+		echo "$name: $(wc -c <"${modules[0]}") bytes"
 	done
 	VARVE_EXAMPLES=$out/modules go test -count=1 -tags examples -run '^TestExamples' ./plugins/registry
 }

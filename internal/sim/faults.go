@@ -81,10 +81,11 @@ func (s *run) squeeze() {
 			segments += f.Size
 		}
 	}
-	// What waits for the cold tier may be more than what topics keep; the rest is
-	// needed then, too.
 	parts := int64(3 * s.plan.topics)
-	files += min(segments, parts*2*16<<10)
+	if s.plan.tier { // what waits for the store may be more than what topics keep here
+		segments = min(segments, parts*2*16<<10)
+	}
+	files += segments
 	need := s.plan.walMax + s.plan.file + s.plan.diskReserve + parts*(16+2*16+3*8)<<10
 	s.disk.ballast(max(need-files, 0))
 	free, _ := s.disk.mem.Free()

@@ -4,6 +4,7 @@ package clients
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ func TestPositions(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // they mostly wait for others to join their groups
 			topic := "positions-" + c.name
 			createTopic(t.Context(), t, look.cl, topic, nil)
 			sent := scenario.Run{Topic: topic, Codec: "none", Idempotent: true}
@@ -42,7 +44,7 @@ func TestPositions(t *testing.T) {
 // administer has a client look at, change and delete a group without members.
 func administer(t *testing.T, c client, addr string, p *party) {
 	if p.err != nil {
-		t.Skip("its group did not come to its end")
+		t.Fatal(p.err)
 	}
 	got := fields(t, run[scenario.Grouped](t, c, addr, "groups", scenario.Groups{Topic: p.topic, Group: p.group}))
 	want := fields(t, map[string]any{
@@ -58,7 +60,10 @@ func administer(t *testing.T, c client, addr string, p *party) {
 	}
 }
 
-const groupCommand = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+const (
+	groupCommand = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+	getOffsets   = "org.apache.kafka.tools.GetOffsetShell"
+)
 
 // groupTools does with kafka-consumer-groups.sh and the console consumer what an
 // administrator does.
@@ -70,21 +75,11 @@ func groupTools(t *testing.T, b *broker.Process, p *party) {
 	of := func(args ...string) []string { return append(at("--group", p.group), args...) }
 	contains(t, tool(t, groupCommand, at("--list")...), p.group)
 	contains(t, tool(t, groupCommand, at("--describe", "--group", p.group, "--state")...), "Empty")
-	for _, line := range described(t, b.Addr(), p.group, p.topic) {
-		if line.lag != "0" {
-			t.Errorf("partition %d: offset %s of %s, lag %s", line.partition, line.committed, line.end, line.lag)
-		}
-	}
+	sameLags(t, b.Addr(), p, map[int]string{0: "0", 1: "0", 2: "0", 3: "0"})
 	reset := tool(t, groupCommand, of("--reset-offsets", "--topic", p.topic+":0,1", "--shift-by", "-10", "--execute")...)
 	contains(t, reset, fmt.Sprint(p.ends[0]-10))
 	tool(t, groupCommand, of("--delete-offsets", "--topic", p.topic+":2")...)
-	lags := map[int]string{}
-	for _, line := range described(t, b.Addr(), p.group, p.topic) {
-		lags[line.partition] = line.lag
-	}
-	if want := map[int]string{0: "10", 1: "10", 3: "0"}; fmt.Sprint(lags) != fmt.Sprint(want) {
-		t.Errorf("lags are %v, want %v", lags, want)
-	}
+	sameLags(t, b.Addr(), p, map[int]string{0: "10", 1: "10", 3: "0"})
 	// What is not committed is not read: 10 records of each of two partitions,
 	// and, without an offset, all of the third.
 	count := int(20 + p.ends[2])
@@ -101,43 +96,56 @@ func groupTools(t *testing.T, b *broker.Process, p *party) {
 	if len(lines) != count {
 		t.Errorf("the console consumer read %d records, want %d", len(lines), count)
 	}
-	for _, line := range described(t, b.Addr(), p.group, p.topic) {
-		if line.lag != "0" {
-			t.Errorf("after the console consumer, partition %d: lag %s", line.partition, line.lag)
-		}
-	}
+	sameLags(t, b.Addr(), p, map[int]string{0: "0", 1: "0", 2: "0", 3: "0"})
 	contains(t, tool(t, groupCommand, of("--delete")...), "was successful")
 	if out := tool(t, groupCommand, at("--list")...); slices.Contains(strings.Fields(out), p.group) {
 		t.Errorf("the group is deleted and listed: %s", out)
 	}
 }
 
-// describedLine is a line of kafka-consumer-groups.sh --describe. What is not
-// known is "-".
-type describedLine struct {
-	partition           int
-	committed, end, lag string
+// sameLags compares the lags that kafka-consumer-groups.sh tells, by partition.
+func sameLags(t *testing.T, addr string, p *party, want map[int]string) {
+	t.Helper()
+	lines := described(t, addr, p.group, p.topic)[p.group]
+	got := map[int]string{}
+	for partition, l := range lines {
+		got[partition] = l.lag
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("lags are %v, want %v: %v", got, want, lines)
+	}
 }
 
+// describedLine is a line of kafka-consumer-groups.sh --describe. What is not
+// known is "-".
+type describedLine struct{ committed, end, lag string }
+
 // described runs kafka-consumer-groups.sh --describe and returns its lines on a
-// topic, in their order.
-func described(t *testing.T, addr, group, topic string) []describedLine {
+// topic by group and partition; without a group, those of all groups.
+func described(t *testing.T, addr, group, topic string) map[string]map[int]describedLine {
 	t.Helper()
-	out := tool(t, groupCommand, "--bootstrap-server", addr, "--describe", "--group", group)
-	var lines []describedLine
+	of := []string{"--group", group}
+	if group == "" {
+		of = []string{"--all-groups"}
+	}
+	out := tool(t, groupCommand, slices.Concat([]string{"--bootstrap-server", addr, "--describe"}, of)...)
+	all := map[string]map[int]describedLine{}
 	for _, text := range strings.Split(out, "\n") {
 		f := strings.Fields(text)
-		if len(f) < 6 || f[0] != group || f[1] != topic {
+		if len(f) < 6 || f[1] != topic {
 			continue
 		}
-		l := describedLine{committed: f[3], end: f[4], lag: f[5]}
-		if _, err := fmt.Sscan(f[2], &l.partition); err != nil {
+		var partition int
+		if _, err := fmt.Sscan(f[2], &partition); err != nil {
 			t.Fatalf("no partition in %q", text)
 		}
-		lines = append(lines, l)
+		if all[f[0]] == nil {
+			all[f[0]] = map[int]describedLine{}
+		}
+		all[f[0]][partition] = describedLine{committed: f[3], end: f[4], lag: f[5]}
 	}
-	if len(lines) == 0 {
+	if len(all) == 0 {
 		t.Fatalf("nothing on topic %s in\n%s", topic, out)
 	}
-	return lines
+	return all
 }

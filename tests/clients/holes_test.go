@@ -57,7 +57,7 @@ func TestHoles(t *testing.T) {
 	way := newRelay(t)
 	httpPort := broker.FreePort(t)
 	b := start(t, fmt.Sprintf("http.listen=127.0.0.1:%d", httpPort), fmt.Sprintf("num.partitions=%d", len(shapes())),
-		"advertised.listeners=PLAINTEXT://"+way.addr())
+		"group.initial.rebalance.delay.ms=0", "advertised.listeners=PLAINTEXT://"+way.addr())
 	way.to(b.Addr())
 	drop(t, fmt.Sprintf("http://127.0.0.1:%d/v1/", httpPort), b.Addr())
 	want := sendHoles(t, b.Addr())
@@ -65,6 +65,7 @@ func TestHoles(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { readHoles(t, c, b.Addr(), way, want, false) })
 		t.Run("inside/"+c.name, func(t *testing.T) { readHoles(t, c, b.Addr(), way, want, true) })
 	}
+	t.Run("groups", func(t *testing.T) { holesInGroups(t, b.Addr(), way, want) })
 }
 
 // drop makes the topic and gives it a chain that drops the records whose keys

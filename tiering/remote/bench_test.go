@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/varvelog/varve/internal/vfs"
+	"github.com/varvelog/varve/tiering/segfile"
 	"github.com/varvelog/varve/tiering/segfile/segfiletest"
 )
 
@@ -13,7 +14,7 @@ var benchShape = segfiletest.Shape{Batches: 800, Records: 8, ValueSize: 9 << 10,
 
 // BenchmarkCachedRead reads 1 MiB that is in memory.
 func BenchmarkCachedRead(b *testing.B) {
-	tr := newTier(b, 1, 0, benchShape)
+	tr := newTierOf(b, segfile.BlockBytes, 1, 0, benchShape)
 	r := newReader(b, tr.store, Options{})
 	if _, err := tr.scan(b.Context(), r, 1<<20); err != nil {
 		b.Fatal(err)
@@ -29,7 +30,7 @@ func BenchmarkCachedRead(b *testing.B) {
 
 // BenchmarkDiskRead reads 1 MiB of a chunk that is on disk only.
 func BenchmarkDiskRead(b *testing.B) {
-	tr := newTier(b, 1, 0, benchShape)
+	tr := newTierOf(b, segfile.BlockBytes, 1, 0, benchShape)
 	root := b.TempDir()
 	r := newReader(b, tr.store, Options{Cache: NewDiskCache(diskOptions(b, root))})
 	if _, err := tr.scan(b.Context(), r, 1<<20); err != nil {
@@ -58,7 +59,7 @@ func BenchmarkScan(b *testing.B) {
 		"disk":     func() Cache { return NewDiskCache(DiskOptions{FS: vfs.NewMem(vfs.MemOptions{})}) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			tr := newTier(b, 1, 0, benchShape, benchShape)
+			tr := newTierOf(b, segfile.BlockBytes, 1, 0, benchShape, benchShape)
 			b.ReportAllocs()
 			b.SetBytes(tr.list.DataBytes())
 			for b.Loop() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+
+	"github.com/varvelog/varve/tiering/segfile"
 )
 
 // span is a range of an object whose chunks have to come from the store and be
@@ -19,6 +21,7 @@ type span struct {
 type cursor struct {
 	r     *Reader
 	o     *object
+	tail  *segfile.Tail // nil: it is what is being read
 	fresh span
 	c     *chunk // nil: none
 	at    int64  // where c begins in the object
@@ -58,8 +61,9 @@ func (u *cursor) after(off int64) uint64 {
 	return 0
 }
 
-// rest returns the bytes of the object from off to the end of its chunk. They
-// are valid until the next call.
+// rest returns the bytes of the object from off to the end of its chunk, or to
+// the first block in that which is not what was committed. They are valid until
+// the next call. Without a tail they are not verified.
 func (u *cursor) rest(ctx context.Context, off int64) ([]byte, error) {
 	if !u.holds(off) {
 		u.close()
@@ -70,7 +74,15 @@ func (u *cursor) rest(ctx context.Context, off int64) ([]byte, error) {
 		}
 		u.c, u.at, u.seen = c, at, max(u.seen, c.born)
 	}
-	return u.c.data[off-u.at:], nil
+	if u.tail == nil {
+		return u.c.data[off-u.at:], nil
+	}
+	u.r.vouch(u.c, u.tail)
+	b, bad := u.c.sound(off)
+	if len(b) == 0 {
+		return nil, u.damage(off, bad.from, bad.to, "checksum of a block")
+	}
+	return b, nil
 }
 
 // copy fills into with the object's bytes from off on.

@@ -46,22 +46,26 @@ func (r *Reader) launch(c *chunk, o object) {
 		defer r.running.Done()
 		defer cancel()
 		data, fromStore, err := r.load(ctx, c, &o)
-		r.land(c, data, fromStore, err)
+		r.land(&o, c, data, fromStore, err)
 	}()
 }
 
-// land publishes what a flight brought, and keeps it.
-func (r *Reader) land(c *chunk, data []byte, fromStore bool, err error) {
+// land publishes what a flight brought, and keeps it. A download whose object's
+// tail is not there yet is verified, and kept, by the first who has both.
+func (r *Reader) land(o *object, c *chunk, data []byte, fromStore bool, err error) {
+	right := false
+	if err == nil && !fromStore {
+		c.trust()
+	} else if err == nil {
+		if t := r.tailFor(o, c.id.Offset, data); t != nil {
+			right = c.verify(data, t) && len(c.damage) == 0
+		}
+	}
 	r.table.publish(c, data, fromStore, err)
-	if err == nil && fromStore {
+	if right {
 		select {
 		case r.writes <- struct{}{}:
-			if r.table.good(c) {
-				r.o.Cache.Put(c.id, data)
-			}
-			if !r.table.good(c) { // it was found to be damaged meanwhile
-				r.o.Cache.Drop(c.id)
-			}
+			r.keep(c)
 			<-r.writes
 		default: // the disk is behind; reads do not wait for it
 			r.n.notKept.Add(1)
@@ -162,7 +166,7 @@ func (r *Reader) prefetch(o *object, off int64) bool {
 			r.table.unreserve(data, c.n)
 			data = nil
 		}
-		r.land(c, data, true, err)
+		r.land(&o, c, data, true, err)
 	}(*o)
 	return true
 }

@@ -54,8 +54,25 @@ func TestCacheHammer(t *testing.T) {
 	wait(func() bool { return runtime.NumGoroutine() <= before })
 }
 
+// noisy is a store that returns a wrong bit now and then.
+type noisy struct {
+	objstore.Store
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func (n *noisy) GetRange(ctx context.Context, key string, off int64, into []byte) error {
+	err := n.Store.GetRange(ctx, key, off, into)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err == nil && n.rng.IntN(10) == 0 {
+		into[n.rng.IntN(len(into))] ^= 1 << n.rng.IntN(8)
+	}
+	return err
+}
+
 // TestReaderHammer: readers of everything, at random and in order, that give up
-// now and then, over a store that fails now and then, get the right
+// now and then, over a store that fails or lies now and then, get the right
 // bytes or an error, and leave nothing behind.
 func TestReaderHammer(t *testing.T) {
 	tr := newTier(t, 3, 9, segfiletest.Shape{Batches: 150}, segfiletest.Shape{Batches: 40, ValueSize: 5000}, segfiletest.Shape{}, segfiletest.Shape{Batches: 150})
@@ -73,7 +90,8 @@ func TestReaderHammer(t *testing.T) {
 		}
 		return objstore.Fault{}
 	})
-	r := New(w, cluster, Options{ChunkBytes: 2048, MemoryBytes: 1, Downloads: 3, TailBytes: 1, Cache: NewMemoryCache(30_000)})
+	o := Options{ChunkBytes: 2048, MemoryBytes: 1, Downloads: 3, TailBytes: 1, Cache: NewMemoryCache(30_000), FailureAge: -1}
+	r := New(&noisy{Store: w, rng: rand.New(rand.NewPCG(4, 5))}, cluster, o)
 	var wg sync.WaitGroup
 	for g := range 10 {
 		wg.Go(func() {

@@ -31,6 +31,12 @@ type tier struct {
 // of up to hole offsets at their ends.
 func newTier(t testing.TB, seed uint64, hole int, shapes ...segfiletest.Shape) *tier {
 	t.Helper()
+	return newTierOf(t, segfile.BlockBytesMin, seed, hole, shapes...)
+}
+
+// newTierOf does so with blocks of a given size.
+func newTierOf(t testing.TB, block int64, seed uint64, hole int, shapes ...segfiletest.Shape) *tier {
+	t.Helper()
 	st, err := objstore.Open(t.Context(), "mem://", objstore.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +50,7 @@ func newTier(t testing.TB, seed uint64, hole int, shapes ...segfiletest.Shape) *
 		src, batches := segfiletest.Segment(seed+uint64(i)*1000, shape)
 		src.ID = segfiletest.NewID(i)
 		src.End += ident.Offset(rng.IntN(hole + 1))
-		obj, err := segfile.Build(src, segfile.Options{IndexIntervalBytes: int64(1 + rng.IntN(3000))})
+		obj, err := segfile.Build(src, segfile.Options{IndexIntervalBytes: int64(1 + rng.IntN(3000)), BlockBytes: block})
 		if err != nil {
 			t.Fatal(err)
 		}

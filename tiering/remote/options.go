@@ -3,12 +3,18 @@ package remote
 import (
 	"log/slog"
 	"time"
+
+	"github.com/varvelog/varve/tiering/segfile"
 )
 
 // Options are the settings of a Reader. A value of 0 means the default.
 type Options struct {
 	// ChunkBytes is the unit of downloads and of the cache. Default 4 MiB, at
-	// least 1 KiB, at most 64 MiB.
+	// least 1 KiB, at most 64 MiB. It is rounded up to a multiple of
+	// segfile.BlockBytes, so that a chunk holds whole blocks and each can be
+	// verified. What is below that is rounded up to a power of two, and reads
+	// only objects that were built with blocks as small; others are
+	// ErrUnavailable.
 	ChunkBytes int
 	// MemoryBytes bounds the chunks in memory: those in flight, those that
 	// reads use, and those kept for the next read. Default 128 MiB, at least
@@ -47,7 +53,7 @@ func (o Options) normal() Options {
 	if o.ChunkBytes <= 0 {
 		o.ChunkBytes = 4 << 20
 	}
-	o.ChunkBytes = min(max(o.ChunkBytes, 1<<10), 64<<20)
+	o.ChunkBytes = wholeBlocks(min(max(o.ChunkBytes, segfile.BlockBytesMin), 64<<20))
 	orDefault(&o.MemoryBytes, 128<<20)
 	o.MemoryBytes = max(o.MemoryBytes, 4*int64(o.ChunkBytes))
 	orDefault(&o.TailBytes, 64<<20)
@@ -71,6 +77,15 @@ func (o Options) normal() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+// wholeBlocks rounds up to the multiple of a block, at first of a smaller one.
+func wholeBlocks(n int) int {
+	block := segfile.BlockBytesMin
+	for block < min(n, segfile.BlockBytes) {
+		block *= 2
+	}
+	return (n + block - 1) / block * block
 }
 
 func orDefault[T int | int64 | time.Duration](v *T, d T) {

@@ -112,7 +112,7 @@ func (g *reading) segment(ctx context.Context, i int) (done bool, err error) {
 		return true, err
 	}
 	err = r.mend(&o, func(fresh span) error {
-		w := walk{cursor: cursor{r: r, o: &o, fresh: fresh}, tail: tail}
+		w := walk{cursor: cursor{r: r, o: &o, tail: tail, fresh: fresh}}
 		defer w.close()
 		w.seek(tail.Floor(g.at))
 		g.ahead(i, &w)

@@ -67,8 +67,9 @@ func TestReadAgreesWithScan(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 2))
-			tr := newTier(t, seed, 30, randomShapes(rng)...)
-			o := Options{ChunkBytes: 1024 << rng.IntN(8), ReadAheadChunks: rng.IntN(4) - 1}
+			size := rng.IntN(8)
+			tr := newTierOf(t, 1024<<rng.IntN(size+1), seed, 30, randomShapes(rng)...)
+			o := Options{ChunkBytes: 1024 << size, ReadAheadChunks: rng.IntN(4) - 1}
 			if rng.IntN(2) == 0 {
 				o.Cache = NewMemoryCache(int64(rng.IntN(1 << 20)))
 			}

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // chunk is a piece of an object in memory, or on its way.
@@ -16,6 +17,10 @@ type chunk struct {
 	data      []byte        // n bytes; nobody changes them while there are refs
 	err       error
 	cancel    context.CancelFunc // ends what happens before the download
+
+	verifying sync.Mutex
+	verified  atomic.Bool // damage is set
+	damage    []extent    // of the object: what in data is not what was committed
 
 	// The table's mutex guards what follows.
 	refs      int  // readers, and the flight
@@ -122,6 +127,30 @@ func (t *table) joinAhead(id ChunkID, n int) (c *chunk, here bool) {
 	c = t.add(id, n, false)
 	c.ahead, c.started = true, true
 	return c, false
+}
+
+// hold returns a chunk with a reference if it is in memory and complete.
+func (t *table) hold(id ChunkID) *chunk {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.chunks[id]
+	if c == nil || !c.ready {
+		return nil
+	}
+	t.ref(c)
+	return c
+}
+
+// retain takes another reference to a chunk that the caller holds, for a
+// goroutine that Close waits for. It is false if that came first.
+func (t *table) retain(c *chunk) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		c.refs++
+		t.running.Add(1)
+	}
+	return !t.closed
 }
 
 // listedNow tells whether a chunk is in memory, and whether it is complete.

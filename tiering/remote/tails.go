@@ -39,10 +39,16 @@ func newTails(max int64) *tails {
 }
 
 // has tells whether a tail is in memory.
-func (t *tails) has(id [16]byte) bool {
+func (t *tails) has(id [16]byte) bool { return t.peek(id) != nil }
+
+// peek returns a tail that is in memory, or nil.
+func (t *tails) peek(id [16]byte) *segfile.Tail {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.parsed.peek(id) != nil
+	if tail := t.parsed.peek(id); tail != nil {
+		return *tail
+	}
+	return nil
 }
 
 func (t *tails) bytes() int64 {
@@ -152,8 +158,10 @@ func (r *Reader) loadTail(ctx context.Context, o *object) (*segfile.Tail, error)
 		if err := u.copy(ctx, b, from); err != nil {
 			return r.ended(err)
 		}
-		t, err = segfile.ParseTail(o.seg, o.p, b)
+		t, err = r.parseTail(o, b)
 		switch {
+		case errors.Is(err, errBlocks):
+			return errors.Join(ErrUnavailable, err)
 		case errors.Is(err, segfile.ErrVersion):
 			// A newer broker wrote it: nothing is wrong with the bytes.
 			return errors.Join(ErrUnavailable, err)
@@ -165,5 +173,19 @@ func (r *Reader) loadTail(ctx context.Context, o *object) (*segfile.Tail, error)
 	if err != nil {
 		return nil, err
 	}
+	r.vouchFor(o, t)
 	return t, nil
+}
+
+// errBlocks: an object whose blocks of checksums are larger than the chunks.
+var errBlocks = errors.New("remote: blocks do not fit into chunks")
+
+// parseTail parses the tail of an object, which it keeps. It fails as
+// segfile.ParseTail does, or with errBlocks.
+func (r *Reader) parseTail(o *object, b []byte) (*segfile.Tail, error) {
+	t, err := segfile.ParseTail(o.seg, o.p, b)
+	if err == nil && int64(r.o.ChunkBytes)%t.BlockBytes() != 0 {
+		return nil, fmt.Errorf("%w: %s: %d bytes into %d", errBlocks, r.key(o), t.BlockBytes(), r.o.ChunkBytes)
+	}
+	return t, err
 }

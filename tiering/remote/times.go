@@ -145,7 +145,7 @@ func (r *Reader) eachBatch(ctx context.Context, p ident.Partition, seg *manifest
 		start = max(start, pos)
 	}
 	return r.mend(&o, func(fresh span) error {
-		w := walk{cursor: cursor{r: r, o: &o, fresh: fresh}, tail: tail}
+		w := walk{cursor: cursor{r: r, o: &o, tail: tail, fresh: fresh}}
 		defer w.close()
 		var scratch []byte
 		for w.seek(max(start, tail.Floor(at))); !w.end(); {

@@ -7,13 +7,11 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/tiering/manifest"
-	"github.com/varvelog/varve/tiering/segfile"
 )
 
 // walk goes over the batches of a segment, front to back.
 type walk struct {
 	cursor
-	tail   *segfile.Tail
 	pos    int64        // of the next batch in the data
 	anchor int64        // of the last indexed batch at or before pos
 	next   int64        // of the first indexed batch behind it, or the end

@@ -31,8 +31,10 @@ func Build(src Source, o Options) (*Object, error) {
 	}
 	h := Header{Partition: src.Partition, Base: src.Base, Term: src.Term, ID: src.ID}
 	obj := &Object{Segment: src.segment(), data: src.Data, header: h.appendTo(nil)}
-	parts := newPartSums(o.PartBytes)
+	parts := newPartSums(o.PartBytes, src.DataBytes)
 	parts.write(obj.header)
+	blocks := newPieceSums(blockSize(o.BlockBytes), src.DataBytes)
+	blocks.write(obj.header)
 
 	x := indexer{base: int64(src.Base), interval: o.IndexIntervalBytes, largest: record.NoTimestamp}
 	if x.interval <= 0 {
@@ -43,6 +45,7 @@ func Build(src Source, o Options) (*Object, error) {
 	scan := newScanner(io.NewSectionReader(src.Data, 0, src.DataBytes), src.DataBytes, src.Base, src.End, func(b []byte) {
 		dataCRC = crc32.Update(dataCRC, castagnoli, b)
 		parts.write(b)
+		blocks.write(b)
 	})
 	batches := uint32(0)
 	for {
@@ -61,7 +64,7 @@ func Build(src Source, o Options) (*Object, error) {
 	x.finish()
 	f := footer{partition: src.Partition, segment: obj.Segment, batches: batches, dataCRC: dataCRC}
 	f.segment.MaxTimestamp = x.largest
-	obj.tail = f.tail(sectionsOf(&src, x.entries))
+	obj.tail = f.tail(append(sectionsOf(&src, x.entries), blocksOf(blocks.size, blocks.all())))
 	obj.Segment = f.segment
 	obj.Segment.TailCRC = crc32.Checksum(obj.tail, castagnoli)
 	if err := obj.Segment.Check(); err != nil {

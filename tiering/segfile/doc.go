@@ -9,11 +9,13 @@
 //     copied (L8).
 //  2. A tail is accepted only if it is, byte for byte, the one that the manifest
 //     committed, and says so itself.
-//  3. Build holds one buffer, the tail and 4 bytes per part in memory, whatever
+//  3. Build holds one buffer, the tail and 4 bytes per part and per block, whatever
 //     the size of the segment or of its batches. What is read is compared with
 //     the bytes that are there before anything is allocated for it; ParseTail
 //     allocates nothing in proportion to its input (R1).
-//  4. Floor and SinceTimestamp never name a position behind the batch that is
+//  4. Every byte before the tail lies in a block whose checksum is in the tail,
+//     so that a piece of an object can be verified without the rest of it.
+//  5. Floor and SinceTimestamp never name a position behind the batch that is
 //     looked for (L9).
 //
 // Concurrency: Build and Verify run in the caller's goroutine and block on its

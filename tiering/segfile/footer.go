@@ -24,7 +24,8 @@ const (
 	kindNames     uint32 = 4
 
 	mustUnderstand uint32 = 1 << 31
-	// 1<<31 + 1 is reserved for aborted transactions.
+	// mustUnderstand + 1 is reserved for aborted transactions.
+	kindBlocks = mustUnderstand + 2
 )
 
 // footer is the end of an object.

@@ -52,7 +52,11 @@ func tailOf(t testing.TB, change func(f *footer, s []section) []section) (manife
 		t.Fatal(err)
 	}
 	f := in.foot
-	sections := change(&f, sectionsOf(&src, bytes.Clone(in.index)))
+	blocks := make([]uint32, len(in.blocks)/4)
+	for i := range blocks {
+		blocks[i] = in.blockCRC(int64(i))
+	}
+	sections := change(&f, append(sectionsOf(&src, bytes.Clone(in.index)), blocksOf(in.block, blocks)))
 	tail := f.tail(sections)
 	f.segment.TailCRC = crc32.Checksum(tail, castagnoli)
 	return f.segment, tail
@@ -73,7 +77,7 @@ func TestUnknownSectionsAreSkipped(t *testing.T) {
 }
 
 func TestSectionsThatMustBeUnderstood(t *testing.T) {
-	for _, kind := range []uint32{1 << 31, 1<<31 + 1, 1<<32 - 1} {
+	for _, kind := range []uint32{1 << 31, 1<<31 + 1, 1<<31 + 3, 1<<32 - 1} {
 		seg, tail := tailOf(t, func(_ *footer, s []section) []section { return append(s, section{kind, nil}) })
 		if _, err := ParseTail(&seg, somePartition, tail); !errors.Is(err, ErrVersion) {
 			t.Errorf("%#x: %v", kind, err)
@@ -107,6 +111,12 @@ func TestHostileTails(t *testing.T) {
 	names := func(b []byte) func(*footer, []section) []section {
 		return func(_ *footer, s []section) []section { s[3].body = b; return s }
 	}
+	blocks := func(change func(b []byte) []byte) func(*footer, []section) []section {
+		return func(_ *footer, s []section) []section { s[4].body = change(s[4].body); return s }
+	}
+	size := func(n uint32) func(b []byte) []byte {
+		return func(b []byte) []byte { le.PutUint32(b, n); return b }
+	}
 	epoch := func(b []byte, e int32, o int64) []byte {
 		return le.AppendUint64(le.AppendUint32(b, uint32(e)), uint64(o))
 	}
@@ -133,6 +143,18 @@ func TestHostileTails(t *testing.T) {
 		"names too long":        names([]byte{255, 255, 'x'}),
 		"one name":              names([]byte{1, 0, 'x'}),
 		"more than names":       names([]byte{1, 0, 'x', 0, 0, 0}),
+		"no blocks":             func(_ *footer, s []section) []section { return s[:4] },
+		"two of blocks":         func(_ *footer, s []section) []section { return append(s, s[4]) },
+		"empty blocks":          blocks(func([]byte) []byte { return nil }),
+		"no size of blocks":     blocks(func(b []byte) []byte { return b[:3] }),
+		"fewer blocks":          blocks(func(b []byte) []byte { return b[:len(b)-4] }),
+		"more blocks":           blocks(func(b []byte) []byte { return append(b, 1, 2, 3, 4) }),
+		"part of a checksum":    blocks(func(b []byte) []byte { return append(b, 1) }),
+		"blocks of nothing":     blocks(size(0)),
+		"blocks too small":      blocks(size(512)),
+		"blocks too large":      blocks(size(128 << 10)),
+		"blocks far too large":  blocks(size(1 << 31)),
+		"blocks of odd size":    blocks(size(64<<10 - 1)),
 		"negative partition":    func(f *footer, s []section) []section { f.partition.Index = -1; return s },
 		"data in an empty one":  func(f *footer, s []section) []section { f.segment.DataBytes = 0; return s },
 		"no offsets":            func(f *footer, s []section) []section { f.segment.End = 0; return s },
@@ -168,7 +190,7 @@ func TestHostileTables(t *testing.T) {
 	} {
 		seg, tail := tailOf(t, func(_ *footer, s []section) []section { return s })
 		foot := tail[len(tail)-footerBytes:]
-		table := tail[len(tail)-footerBytes-4*tableEntry : len(tail)-footerBytes]
+		table := tail[len(tail)-footerBytes-5*tableEntry : len(tail)-footerBytes]
 		change(table, foot)
 		reseal(tail)
 		seg.TailCRC = crc32.Checksum(tail, castagnoli)
@@ -190,8 +212,9 @@ func reseal(tail []byte) {
 	}
 }
 
-// resealAll makes the sections' checksums right too.
-func resealAll(tail []byte) {
+// resealAll makes the sections' checksums right too, and with what lies before
+// the tail, unless that is nil, those of the blocks.
+func resealAll(before, tail []byte) {
 	if len(tail) < footerBytes {
 		return
 	}
@@ -205,11 +228,28 @@ func resealAll(tail []byte) {
 			if length > int64(len(bodies)) {
 				break
 			}
+			if body := bodies[:length]; le.Uint32(table) == kindBlocks && before != nil {
+				resealBlocks(before, body)
+			}
 			le.PutUint32(table[8:], crc32.Checksum(bodies[:length], castagnoli))
 			bodies = bodies[length:]
 		}
 	}
 	reseal(tail)
+}
+
+// resealBlocks makes the checksums of blocks right that have a place in a section.
+func resealBlocks(before, body []byte) {
+	if len(body) < 4 {
+		return
+	}
+	sums := newPieceSums(blockSize(int64(binary.LittleEndian.Uint32(body))), 0)
+	sums.write(before)
+	for i, crc := range sums.all() {
+		if at := 4 + 4*i; at+4 <= len(body) {
+			binary.LittleEndian.PutUint32(body[at:], crc)
+		}
+	}
 }
 
 // Verify finds an index that is well formed and points elsewhere.
@@ -232,6 +272,7 @@ func TestVerifyComparesIndexWithData(t *testing.T) {
 		},
 		"fewer batches": func(f *footer, s []section) []section { f.batches--; return s },
 		"data checksum": func(f *footer, s []section) []section { f.dataCRC++; return s },
+		"a block":       func(_ *footer, s []section) []section { s[4].body[5]++; return s },
 	} {
 		seg, tail := tailOf(t, change)
 		if _, err := parseTail(tail); err != nil {

@@ -2,6 +2,7 @@ package segfile
 
 import (
 	"bytes"
+	"errors"
 	"hash/crc32"
 	"testing"
 
@@ -29,8 +30,13 @@ func FuzzParseTail(f *testing.F) {
 	_, odd := tailOf(f, func(_ *footer, s []section) []section { return append(s, section{9, []byte("x")}) })
 	f.Add(odd, int64(-1), int64(-1))
 	f.Add(make([]byte, footerBytes), int64(0), int64(0))
+	_, fine := tailOf(f, func(_ *footer, s []section) []section {
+		s[4] = blocksOf(BlockBytesMin, make([]uint32, 1))
+		return s
+	})
+	f.Add(fine, int64(7), int64(-2))
 	f.Fuzz(func(t *testing.T, tail []byte, offset, ts int64) {
-		resealAll(tail)
+		resealAll(nil, tail)
 		foot, err := parseFooter(tail)
 		if err != nil {
 			return
@@ -54,6 +60,17 @@ func FuzzParseTail(f *testing.F) {
 		if len(got.Epochs()) > len(tail) || len(got.Topic())+len(got.Cluster())+len(got.Producers()) > len(tail) {
 			t.Fatal("more than there is")
 		}
+		// Any range is either right or damaged, and says where.
+		var bad *BlockError
+		for _, n := range []int64{1, got.BlockBytes(), 3000} {
+			err := got.VerifyRange(offset, make([]byte, n))
+			if err != nil && !errors.As(err, &bad) || err != nil && (bad.To <= bad.From || bad.To > seg.ObjectBytes) {
+				t.Fatalf("range of %d at %d: %v", n, offset, err)
+			}
+		}
+		if err := got.VerifyRange(seg.TailOffset(), tail); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -69,8 +86,15 @@ func FuzzVerify(f *testing.F) {
 	}
 	f.Add(raw)
 	f.Add(raw[:200])
+	if _, err := Verify(bytes.NewReader(raw), int64(len(raw))); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		resealAll(b)
+		if foot, err := parseFooter(b); err == nil {
+			if at := foot.segment.TailOffset(); at <= int64(len(b)) {
+				resealAll(b[:at], b[at:])
+			}
+		}
 		in, err := Verify(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			return

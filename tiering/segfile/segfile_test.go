@@ -74,11 +74,11 @@ func TestGolden(t *testing.T) {
 		"b00000000000000000000000000000bf"
 	const tail = "01000000000000000068e5cf8b010000" + "060000004a0000000068e5cf8b010000" + // index
 		"020000000000000000000000" + "030000006400000000000000" + // epochs
-		"010203" + "020063310100" + "74" + // producers, names
-		"010000002000000012e853e1" + "0200000018000000954f0790" + "03000000030000001ef230f1" + "04000000070000009202b5ff" +
-		"5641525645534547" + "01000000" + "4c07562f" + "a00000000000000000000000000000af" + "07000000" + "04000000" +
+		"010203" + "020063310100" + "74" + "00000100" + "1e63b3ac" + // producers, names, blocks
+		"010000002000000012e853e1" + "0200000018000000954f0790" + "03000000030000001ef230f1" + "04000000070000009202b5ff" + "020000800800000011981014" +
+		"5641525645534547" + "01000000" + "18360b8f" + "a00000000000000000000000000000af" + "07000000" + "05000000" +
 		"6300000000000000" + "6e00000000000000" + "0500000000000000" + "b00000000000000000000000000000bf" +
-		"9400000000000000" + "b601000000000000" + "0068e5cf8b010000" + "02000000" + "5f7f1169"
+		"9400000000000000" + "ca01000000000000" + "0068e5cf8b010000" + "02000000" + "5f7f1169"
 	if got := hex.EncodeToString(b[:manifest.DataOffset]); got != header {
 		t.Errorf("header %s\nwant   %s", got, header)
 	}
@@ -94,7 +94,7 @@ func TestRoundTrip(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		shape := segfiletest.Shape{Base: ident.Offset(rng.IntN(3) * 1000), Batches: rng.IntN(60), ValueSize: 1 + rng.IntN(300)}
 		src, batches := segfiletest.Segment(seed, shape)
-		o := segfile.Options{IndexIntervalBytes: int64(1 + rng.IntN(2000))}
+		o := segfile.Options{IndexIntervalBytes: int64(1 + rng.IntN(2000)), BlockBytes: 1 << rng.IntN(18)}
 		obj, raw := build(t, src, o)
 		tail := parse(t, obj)
 
@@ -116,6 +116,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatalf("seed %d: %d bytes", seed, tail.MemoryBytes())
 		}
 		checkLookups(t, seed, rng, tail, src, batches)
+		checkRanges(t, seed, rng, tail, o.BlockBytes, raw, obj.Segment.TailOffset())
 		in, err := segfile.Verify(bytes.NewReader(raw), int64(len(raw)))
 		if err != nil || in.Segment != obj.Segment || in.Partition != src.Partition {
 			t.Fatalf("seed %d: %+v, %v", seed, in, err)

@@ -74,6 +74,10 @@ type Options struct {
 	// PartBytes is the size of the parts in which the store sends an object, for
 	// Object.Checksum; 0 means 8 MiB, as in objstore.Options.
 	PartBytes int64
+	// BlockBytes is the size of the blocks that have a checksum each; 0 means
+	// the constant of that name. It is rounded up to a power of two, and to
+	// BlockBytesMin. Smaller ones than the default are for small objects.
+	BlockBytes int64
 }
 
 const (

@@ -19,6 +19,8 @@ type Tail struct {
 	epochs         []byte
 	producers      []byte
 	cluster, topic []byte
+	block          int64
+	blocks         []byte // checksums of the blocks
 }
 
 // ParseTail checks the tail of a partition's segment against the manifest, and
@@ -60,6 +62,9 @@ func parseTail(tail []byte) (*Tail, error) {
 	t := &Tail{raw: tail, foot: f}
 	seen := uint32(0)
 	err = f.split(tail, func(kind uint32, body []byte) error {
+		if kind == kindBlocks {
+			return t.setBlocks(body)
+		}
 		if kind >= mustUnderstand {
 			return fmt.Errorf("%w: section %#x", ErrVersion, kind)
 		}
@@ -76,6 +81,9 @@ func parseTail(tail []byte) (*Tail, error) {
 	}
 	if len(t.index) == 0 && f.segment.DataBytes > 0 {
 		return nil, fmt.Errorf("%w: no index", ErrDamaged)
+	}
+	if t.blocks == nil {
+		return nil, fmt.Errorf("%w: no checksums of blocks", ErrDamaged)
 	}
 	return t, nil
 }

@@ -53,8 +53,9 @@ func ReadTail(r io.ReaderAt, size int64) (Info, error) {
 
 // Verify reads a whole object of size bytes, the tail first, and checks all that
 // can be checked without a manifest: header, tail, every batch, and that the index
-// and the checksums are those of the data. It holds the tail and one buffer. It
-// fails with ErrDamaged, for a batch with a *BatchError, with ErrVersion, or with
+// and the checksums are those of the data. It holds the tail, one buffer, and 4
+// bytes per block. It fails with ErrDamaged, for a batch with a *BatchError, for
+// a block whose batches look right with a *BlockError, with ErrVersion, or with
 // what r said.
 func Verify(r io.ReaderAt, size int64) (Info, error) {
 	in, err := ReadTail(r, size)
@@ -72,15 +73,20 @@ func Verify(r io.ReaderAt, size int64) (Info, error) {
 	if want := (Header{in.Partition, in.Segment.Base, in.Segment.Term, in.Segment.ID}); h != want {
 		return in, fmt.Errorf("%w: header and footer are of different segments", ErrDamaged)
 	}
-	return in, verifyData(r, in.Tail)
+	return in, verifyData(r, b, in.Tail)
 }
 
-// verifyData goes over the data and compares it with the tail.
-func verifyData(r io.ReaderAt, t *Tail) error {
+// verifyData goes over the data and compares it, and the header, with the tail.
+func verifyData(r io.ReaderAt, header []byte, t *Tail) error {
 	s := &t.foot.segment
 	crc, batches, largest, next := uint32(0), uint32(0), int64(record.NoTimestamp), 0
 	data := io.NewSectionReader(r, manifest.DataOffset, s.DataBytes)
-	scan := newScanner(data, s.DataBytes, s.Base, s.End, func(b []byte) { crc = crc32.Update(crc, castagnoli, b) })
+	blocks := newPieceSums(t.block, s.DataBytes)
+	blocks.write(header)
+	scan := newScanner(data, s.DataBytes, s.Base, s.End, func(b []byte) {
+		crc = crc32.Update(crc, castagnoli, b)
+		blocks.write(b)
+	})
 	// leave compares the timestamp of the entry before next.
 	leave := func() error {
 		if next > 0 && t.entry(next-1).maxTimestamp != largest {
@@ -111,6 +117,11 @@ func verifyData(r io.ReaderAt, t *Tail) error {
 	}
 	if err := leave(); err != nil {
 		return err
+	}
+	for i, got := range blocks.all() {
+		if from := int64(i) * t.block; got != t.blockCRC(int64(i)) {
+			return &BlockError{From: from, To: min(from+t.block, s.TailOffset())}
+		}
 	}
 	switch {
 	case next != t.entries():

@@ -62,7 +62,7 @@ func member(ctx context.Context, addr string, p scenario.Member) (scenario.Membe
 	if p.Instance != "" {
 		opts = append(opts, kgo.InstanceID(p.Instance))
 	}
-	if p.Control {
+	if p.Exact {
 		opts = append(opts, kgo.KeepControlRecords())
 	}
 	cl, err := kgo.NewClient(opts...)

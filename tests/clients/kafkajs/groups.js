@@ -30,6 +30,7 @@ async function member(kafka, params, got) {
   await consumer.connect()
   await consumer.subscribe({ topics: [params.topic], fromBeginning: true })
   await consumer.run({
+    autoCommitThreshold: params.exact ? 1 : null,
     eachMessage: async ({ topic, partition, message }) => {
       events.push({ record: got(topic, partition, message) })
     },

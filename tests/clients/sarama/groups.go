@@ -286,8 +286,9 @@ func reset(cl sarama.Client, p groupsParams, offset int64) error {
 		return errors.Join(err, m.Close())
 	}
 	of.ResetOffset(offset, "")
+	of.AsyncClose() // Close would wait for automatic commits
 	m.Commit()
-	return errors.Join(of.Close(), m.Close())
+	return m.Close()
 }
 
 func offsetsOf(a sarama.ClusterAdmin, p groupsParams) ([]int64, error) {

@@ -9,9 +9,10 @@ type Member struct {
 	// Instance is the group.instance.id of a static member, or empty.
 	Instance string `json:"instance"`
 	Until    string `json:"until"`
-	// Control asks for the client's option to be handed control records, which
-	// only franz-go has.
-	Control bool `json:"control"`
+	// Exact asks for the client's option that has it commit offsets behind what
+	// it does not hand out: of franz-go, that control records are handed out; of
+	// kafkajs, that commits wait for nothing.
+	Exact bool `json:"exact"`
 }
 
 // Membership are the results of scenario member.
