@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/tiering/manifest"
 )
+
+// errManifestFull: the manifests of all partitions are as large as they may get.
+var errManifestFull = errors.New("node: no room for more segments in the cold tier's manifests")
 
 // Tier does in the object store what the node decides. Its methods do not block;
 // done is called once, on the owner, in a later event.
@@ -161,10 +165,14 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 			n.commitCopy(id, c, *v)
 			return
 		}
-		n.c.Tier.Tier.Discard(id, []manifest.Segment{*v}, func(error) {}) // an orphan if it fails
+		n.discardUnnamed(id, r, *v)
 	}
 	if !ok {
 		c.failures, c.err = 0, nil // perhaps retention took what failed
+		return
+	}
+	if err := n.manifestRoom(); err != nil {
+		n.copyFailed(id, c, err)
 		return
 	}
 	if t.uploads >= n.c.Tier.UploadsMax {
@@ -179,13 +187,37 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 	binary.LittleEndian.PutUint64(j.Object[8:], n.c.Entropy())
 	n.c.Tier.Tier.Upload(j, func(s manifest.Segment, err error) {
 		t.uploads--
-		if err != nil && !mutant.On(mutant.CommitFailedUpload) {
+		switch {
+		case err != nil && !mutant.On(mutant.CommitFailedUpload):
 			n.copyFailed(id, c, err)
-		} else {
+		case n.forgotten(id.Topic):
+			c.busy = false
+			n.c.Tier.Tier.Discard(id, []manifest.Segment{s}, func(error) {}) // an orphan if it fails
+		default:
 			n.commitCopy(id, c, s)
 		}
 		n.copyWaiting()
 	})
+}
+
+// manifestShare is which part of a file of the write-ahead log all manifests
+// together may take; they are in every checkpoint, like outboxes.
+const manifestShare = 4
+
+// manifestRoom refuses uploads that checkpoints have no room for.
+func (n *Node) manifestRoom() error {
+	entries := int64(0)
+	n.mu.RLock()
+	for _, r := range n.partitions { // order: a sum
+		if r.Partition != nil {
+			entries += int64(r.Partition.Tiered().Len() + r.Partition.Tombstones())
+		}
+	}
+	n.mu.RUnlock()
+	if most := n.c.Engine.WAL.FileBytes / manifestShare / manifest.SegmentBytes; entries >= most {
+		return fmt.Errorf("%w: the cold tier has %d segments; a larger wal.file.bytes allows for more, and a larger segment.bytes needs fewer", errManifestFull, entries)
+	}
+	return nil
 }
 
 // copyWaiting gives a free upload to who waits longest.
@@ -230,15 +262,38 @@ func (n *Node) commitCopy(id ident.Partition, c *copying, s manifest.Segment) {
 			n.copyFailed(id, c, err)
 			return
 		case !accepted, mutant.On(mutant.DiscardNamed):
-			n.c.Tier.Tier.Discard(id, []manifest.Segment{s}, func(error) {}) // an orphan if it fails
+			n.discardUnnamed(id, c.r, s)
 		}
 		c.busy, c.failures, c.err, c.retry = false, 0, nil, time.Time{}
 		if topic, ok := n.topic(id.Topic); ok && n.Replica(id) == c.r {
-			c.r.Partition.Maintain(n.now.UnixMilli(), n.c.Plan(topic).Upkeep)
+			c.r.Partition.Evict(n.now.UnixMilli(), n.c.Plan(topic).Upkeep.Tier)
 		}
 		n.copy(id, c.r)
 		n.idle(id, c)
 	})
+}
+
+// forgotten reports whether a topic was deleted and nothing will delete its
+// objects: it was not known then that it would have any.
+func (n *Node) forgotten(id ident.TopicID) bool {
+	_, ok := n.topic(id)
+	return !ok && !n.Image().IsDropped(id)
+}
+
+// discardUnnamed deletes the object of an upload that did not come to count,
+// unless the manifest names it after all: of an entry that went astray nobody
+// knows for certain.
+func (n *Node) discardUnnamed(id ident.Partition, r *Replica, s manifest.Segment) {
+	list := r.Partition.Tiered()
+	if i, ok := list.Find(s.Base); ok && list.At(i).ID == s.ID && !mutant.On(mutant.DiscardNamed) {
+		return
+	}
+	for _, d := range r.Partition.Dead() {
+		if d.Segment.ID == s.ID {
+			return // its turn will come
+		}
+	}
+	n.c.Tier.Tier.Discard(id, []manifest.Segment{s}, func(error) {}) // an orphan if it fails
 }
 
 // discard deletes objects that the manifest does not name any more (S3): the

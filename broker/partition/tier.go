@@ -190,6 +190,10 @@ func (p *Partition) CommitUpload(s manifest.Segment, now int64, done func(accept
 		return
 	}
 	s.CommittedAt = now
+	if err := s.Check(); err != nil { // it would be damage to apply
+		done(false, err)
+		return
+	}
 	e := entry.Build(entry.TierCommit, now, s.AppendTo(nil), nil)
 	if err := p.c.Log.Propose(e, &commitToken{done}, true); err != nil {
 		done(false, proposeError(err))
@@ -260,21 +264,19 @@ func (p *Partition) started(at int64) {
 	p.wake()
 }
 
-// Discardable returns the oldest tombstones, at most n, that are older than the
-// grace; it goes for readers that still use the object. now is in ms. The slice
-// is valid until the next entry is applied.
+// Discardable returns tombstones, at most n, that are older than the grace, which
+// is for readers that still use the object.  now is in ms.
 func (p *Partition) Discardable(now, graceMs int64, n int) []Tombstone {
 	if p.serving() != nil {
 		return nil
 	}
-	if mutant.On(mutant.DiscardWithoutGrace) {
-		graceMs = 0
+	var due []Tombstone
+	for _, t := range p.tier.dead {
+		if len(due) < n && now-t.Since >= graceMs {
+			due = append(due, t)
+		}
 	}
-	k := 0
-	for k < len(p.tier.dead) && k < n && now-p.tier.dead[k].Since >= graceMs {
-		k++
-	}
-	return p.tier.dead[:k:k]
+	return due
 }
 
 // Dead returns the tombstones. The slice is valid until the next entry is
@@ -335,29 +337,31 @@ func (p *Partition) segments() []storage.SegmentInfo {
 	return all
 }
 
-// maintainTier proposes what the plan asks of the local log and of the tier. now
-// is in ms.
+// maintainTier proposes what the plan asks of the local log and of the tier,
+// closing the active segment if local retention would take it. now is in ms.
 func (p *Partition) maintainTier(now int64, plan TierPlan) {
-	end, some := p.tier.list.End()
-	if plan.Drop && some {
+	if _, some := p.tier.list.End(); plan.Drop && some {
 		p.propose(&p.dropping, tokenDrop, entry.TierDrop, now, nil, nil)
 		return
 	}
-	if !plan.Copy {
-		return
-	}
-	plan.Local.UpTo = p.log.LocalStart()
-	if some {
-		plan.Local.UpTo = end
-	}
-	if mutant.On(mutant.EvictUncopied) {
-		plan.Local.UpTo = p.log.End()
-	}
-	start, roll := storage.PlanRetention(now, plan.Local, p.log.Sealed(), p.log.Active(), p.log.LocalStart())
-	if roll {
+	if roll := p.Evict(now, plan); roll {
 		p.propose(&p.rolling, tokenRoll, entry.Roll, now, nil, nil)
 	}
+}
+
+// Evict proposes what local retention asks, and reports whether it would take the
+// active segment too, if that were closed. now is in ms.
+func (p *Partition) Evict(now int64, plan TierPlan) (roll bool) {
+	if !plan.Copy || p.serving() != nil {
+		return false
+	}
+	plan.Local.UpTo = p.log.LocalStart()
+	if end, some := p.tier.list.End(); some {
+		plan.Local.UpTo = end
+	}
+	start, roll := storage.PlanRetention(now, plan.Local, p.log.Sealed(), p.log.Active(), p.log.LocalStart())
 	if start > p.log.LocalStart() {
 		p.propose(&p.evicting, tokenEvict, entry.LocalStart, now, binary.LittleEndian.AppendUint64(nil, uint64(start)), nil)
 	}
+	return roll
 }

@@ -60,10 +60,7 @@ func administer(t *testing.T, c client, addr string, p *party) {
 	}
 }
 
-const (
-	groupCommand = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-	getOffsets   = "org.apache.kafka.tools.GetOffsetShell"
-)
+const groupCommand = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 // groupTools does with kafka-consumer-groups.sh and the console consumer what an
 // administrator does.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
@@ -44,20 +43,34 @@ func TestColdTier(t *testing.T) {
 			}
 		})
 	}
-	t.Run("offsets", func(t *testing.T) {
-		for _, p := range state {
-			for when, offset := range map[string]int64{
-				"earliest": 0, "latest": coldRecords, "earliest-local": p.LocalLogStartOffset,
-				"latest-tiered": p.TieredEndOffset - 1, "earliest-pending-upload": p.TieredEndOffset,
-			} {
-				out := tool(t, getOffsets, "--bootstrap-server", b.Addr(), "--topic", coldTopic,
-					"--partitions", fmt.Sprint(p.Partition), "--time", when)
-				if line := fmt.Sprintf("%s:%d:%d", coldTopic, p.Partition, offset); strings.TrimSpace(out) != line {
-					t.Errorf("--time %s: %q, want %q", when, strings.TrimSpace(out), line)
-				}
+	t.Run("offsets", func(t *testing.T) { coldOffsets(t, b.Addr(), state) })
+	t.Run("group", func(t *testing.T) {
+		const group = "cold-readers"
+		read := consumePerformance(t, b.Addr(), coldTopic, group, 2*coldRecords)
+		t.Log(read)
+		for partition, l := range described(t, b.Addr(), group, coldTopic)[group] {
+			if l.lag != "0" {
+				t.Errorf("partition %d: committed %s, the log ends at %s, lag %s", partition, l.committed, l.end, l.lag)
 			}
 		}
 	})
+}
+
+// coldOffsets asks Kafka's tool where the parts of the partitions begin and end.
+func coldOffsets(t *testing.T, addr string, state []admin.TierPartition) {
+	for when, offset := range map[string]func(admin.TierPartition) int64{
+		"earliest":                func(admin.TierPartition) int64 { return 0 },
+		"latest":                  func(admin.TierPartition) int64 { return coldRecords },
+		"earliest-local":          func(p admin.TierPartition) int64 { return p.LocalLogStartOffset },
+		"latest-tiered":           func(p admin.TierPartition) int64 { return p.TieredEndOffset - 1 },
+		"earliest-pending-upload": func(p admin.TierPartition) int64 { return p.TieredEndOffset },
+	} {
+		out := tool(t, getOffsets, "--bootstrap-server", addr, "--topic", coldTopic, "--time", when)
+		t.Logf("--time %s: %q", when, out)
+		for _, p := range state {
+			contains(t, out, fmt.Sprintf("%s:%d:%d\n", coldTopic, p.Partition, offset(p)))
+		}
+	}
 }
 
 // sendCold fills the topic, one partition as it is and the other compressed.

@@ -4,6 +4,7 @@ package clients
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,12 @@ import (
 	"testing"
 
 	"github.com/varvelog/varve/tests/clients/scenario"
+)
+
+const (
+	getOffsets   = "org.apache.kafka.tools.GetOffsetShell"
+	producerPerf = "org.apache.kafka.tools.ProducerPerformance"
+	consumerPerf = "org.apache.kafka.tools.ConsumerPerformance"
 )
 
 // tool runs one of Apache Kafka's command line tools by its class.
@@ -39,8 +46,6 @@ func TestTools(t *testing.T) {
 	const (
 		topics   = "org.apache.kafka.tools.TopicCommand"
 		configs  = "kafka.admin.ConfigCommand"
-		offsets  = "org.apache.kafka.tools.GetOffsetShell"
-		perf     = "org.apache.kafka.tools.ProducerPerformance"
 		records  = "org.apache.kafka.tools.DeleteRecordsCommand"
 		logDirs  = "org.apache.kafka.tools.LogDirsCommand"
 		cluster  = "org.apache.kafka.tools.ClusterTool"
@@ -52,10 +57,10 @@ func TestTools(t *testing.T) {
 
 	tool(t, topics, on("--create", "--topic", "tools", "--partitions", "3", "--replication-factor", "1")...)
 	contains(t, tool(t, topics, on("--describe", "--topic", "tools")...), "PartitionCount: 3", "Partition: 2", "Leader: 1")
-	tool(t, perf, "--topic", "tools", "--num-records", "3000", "--record-size", "100", "--throughput", "-1",
+	tool(t, producerPerf, "--topic", "tools", "--num-records", "3000", "--record-size", "100", "--throughput", "-1",
 		"--command-property", "bootstrap.servers="+b.Addr())
 	sum := 0
-	for _, line := range strings.Fields(tool(t, offsets, on("--topic", "tools")...)) {
+	for _, line := range strings.Fields(tool(t, getOffsets, on("--topic", "tools")...)) {
 		sum += lastNumber(t, line)
 	}
 	if sum != 3000 {
@@ -123,4 +128,36 @@ func TestConsole(t *testing.T) {
 	if got := run[scenario.Consumed](t, franz(), b.Addr(), "consume", q).Records; len(got) != 3 {
 		t.Errorf("3 lines were written, franz-go reads %d", len(got))
 	}
+}
+
+// TestPerformance runs kafka-producer-perf-test.sh and kafka-consumer-perf-test.sh,
+// which have to get through; how fast is for the reader of the log.
+func TestPerformance(t *testing.T) {
+	const records = 100_000
+	b := start(t, "num.partitions=4")
+	sent := tool(t, producerPerf, "--topic", "perf", "--num-records", fmt.Sprint(records), "--record-size", "1000", "--throughput", "-1",
+		"--bootstrap-server", b.Addr())
+	t.Log(sent)
+	contains(t, sent, fmt.Sprintf("%d records sent", records))
+	t.Log(consumePerformance(t, b.Addr(), "perf", "perf", records))
+	for partition, l := range described(t, b.Addr(), "perf", "perf")["perf"] {
+		if l.lag != "0" {
+			t.Errorf("partition %d: committed %s, the log ends at %s, lag %s", partition, l.committed, l.end, l.lag)
+		}
+	}
+}
+
+// consumePerformance has kafka-consumer-perf-test.sh read a topic in a group, and
+// returns what it printed. It fails unless all records were read.
+func consumePerformance(t *testing.T, addr, topic, group string, records int) string {
+	t.Helper()
+	out := tool(t, consumerPerf, "--bootstrap-server", addr, "--topic", topic, "--group", group,
+		"--num-records", fmt.Sprint(records), "--timeout", "60000")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	names, values := strings.Split(lines[0], ", "), strings.Split(lines[len(lines)-1], ", ")
+	at := slices.Index(names, "data.consumed.in.nMsg")
+	if at < 0 || len(values) != len(names) || values[at] != fmt.Sprint(records) {
+		t.Errorf("want %d records read:\n%s", records, out)
+	}
+	return out
 }

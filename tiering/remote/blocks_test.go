@@ -52,11 +52,13 @@ func (tr *tier) stored(t *testing.T, r *Reader, o *object, off int64) []byte {
 }
 
 // TestCheckedAgainFromCache: what the cache vouches for is still compared with
-// the index and with the checksums of the batches.
+// the index, and with the batch's checksum where it is put together from several
+// chunks or decoded.
 func TestCheckedAgainFromCache(t *testing.T) {
+	const chunkBytes = 16 << 10
 	tr := newTier(t, 12, 0, segfiletest.Shape{Batches: 200, ValueSize: 4000})
 	cache := NewMemoryCache(64 << 20)
-	r := newReader(t, tr.store, Options{Cache: cache})
+	r := newReader(t, tr.store, Options{ChunkBytes: chunkBytes, ReadAheadChunks: -1, Cache: cache})
 	tail, err := r.Tail(t.Context(), partition, tr.list.At(0))
 	if err != nil {
 		t.Fatal(err)
@@ -76,18 +78,31 @@ func TestCheckedAgainFromCache(t *testing.T) {
 			t.Errorf("batch at %d: read from %d, %v", b.Base, c.First, err)
 		}
 	}
-	tried := 0
+	tried, cut := 0, 0
 	for i := 1; i < len(tr.batches); i++ {
 		prev, b := &tr.batches[i-1], &tr.batches[i]
-		spoil(b, manifest.DataOffset+b.Position+int64(len(b.Bytes))-1)
+		if last := manifest.DataOffset + b.Position + int64(len(b.Bytes)) - 1; r.chunkStart(last) != r.chunkStart(manifest.DataOffset+b.Position) {
+			spoil(b, last)
+			cut++
+		}
 		// A base offset that fits between its neighbours.
 		if lower := b.Base ^ 1; lower < b.Base && lower > prev.Last && tail.Next(prev.Position) == b.Position {
 			spoil(b, manifest.DataOffset+b.Position+7)
 			tried++
 		}
 	}
-	if tried == 0 {
-		t.Fatal("no batch has an index entry and a hole before it")
+	if tried == 0 || cut == 0 {
+		t.Fatalf("%d batches have an index entry and a hole before them, %d lie in several chunks", tried, cut)
+	}
+	r.settle()
+	r.table.shrink(0)
+	b := tr.batches[0]
+	data := tr.stored(t, r, &o, 0)
+	data[manifest.DataOffset+70] ^= 1
+	cache.Put(ChunkID{Object: o.id}, data)
+	before := r.Stats().Damaged
+	if _, _, _, err := r.OffsetForTimestamp(t.Context(), partition, tr.list, b.MaxTimestamp, b.Base); err != nil || r.Stats().Damaged != before+1 {
+		t.Errorf("lookup: %d found, %v", r.Stats().Damaged-before, err)
 	}
 }
 

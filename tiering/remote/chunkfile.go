@@ -13,7 +13,8 @@ import (
 	"github.com/varvelog/varve/internal/vfs"
 )
 
-// A chunk's file is a header and the chunk. The header, little-endian:
+// A chunk's file is a header and the chunk (docs/format/cache-chunk.md). The
+// header, little-endian:
 //
 //	 0  8  magic "VARVECHK"
 //	 8  4  version, 1

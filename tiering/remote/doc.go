@@ -5,18 +5,22 @@
 // Invariants (D, L, R and S as in the architecture page):
 //
 //  1. A read gives the bytes that were committed, as a read of the local log
-//     would (S5): each batch's checksum is verified, its place is compared with
-//     the index of the object's tail, and the tail with the manifest (L8). What
-//     differs is fetched once more, past the cache, and is an error if it still
-//     differs. The leader epoch in a batch's header, and which offset a batch
-//     has between two indexed ones, rest on the transport's checksums alone:
-//     nothing in the object covers less than all of the data.
+//     would (S5): every block of a chunk that was downloaded is compared with
+//     its checksum in the object's tail, and the tail with the manifest (L2,
+//     L8), before a byte of it is returned and before the chunk goes to the
+//     cache, which has a checksum of its own for it. So what a batch's checksum
+//     leaves out, base offset and leader epoch, is covered too. What differs is
+//     fetched once more, past the cache, and is an error if it still differs;
+//     of the chunk only the blocks that differ are refused. A batch's place is
+//     compared with the tail's index each time, its own checksum where it is
+//     put together from several chunks or decoded.
 //  2. What the list of segments names and the store does not have is an error,
 //     never emptiness (S4); so is a store that does not answer. Only an offset
 //     outside the list is ErrOutside.
 //  3. Readers of one chunk share one download. One that began goes on when its
-//     readers left, and fills the cache; one that waits for its turn does not
-//     begin when nobody waits for it.
+//     readers left, and fills the cache if the tail is there to verify it with;
+//     a chunk that came before the tail is kept when somebody uses it. A
+//     download that waits for its turn does not begin when nobody waits for it.
 //  4. The cache holds what can be lost (D11). Nothing that happens to its files,
 //     its index or its disk fails a read; it is logged once.
 //  5. Memory is bounded (R1): chunks by Options.MemoryBytes, tails by
@@ -32,7 +36,8 @@
 // Concurrency: all exported types may be used by any goroutine. A flight, the
 // goroutine that brings one chunk, starts with the first reader or ahead of it,
 // takes memory, looks into the cache, takes one of Options.Downloads slots,
-// downloads, publishes, and writes the cache. A tail has a flight that waits for
+// downloads, verifies, publishes, and writes the cache. If the tail is not there
+// the first reader that has it verifies, and a goroutine writes. A tail has a flight that waits for
 // those of its chunks. Flights that wait are as many as reads that wait. Badger
 // runs its own goroutines while the index is open. Close cancels flights and
 // waits for them. No mutex is held across I/O; the first use of a disk cache is
