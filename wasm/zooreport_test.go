@@ -133,6 +133,15 @@ func uploads() []upload {
 		{"garbage bytes", bytes.Repeat([]byte("\x00asm\x01\x00\x00\x00\xff"), 1000), false},
 		{"100 MB of zeros", make([]byte, 100<<20), false},
 		{"100 MB in a valid module", wasmtest.AppendCustom(wasmtest.KeepAll().Bytes(), "x", make([]byte, 100<<20)), false},
+		{"compile bomb: 8,000 loops in each other", function(code().Repeat(8000, func(c *wasmtest.Code) {
+			c.Loop()
+		}).Repeat(8000, func(c *wasmtest.Code) { c.I32(0).BrIf(0).End() })), false},
+		{"compile bomb: 50,000 branches in one", function(code().Repeat(50_000, func(c *wasmtest.Code) {
+			c.I32(0).If().End()
+		})), false},
+		{"compile bomb: table of 250,000 labels", function(code().Block().I32(0).Op(0x0e, 0x90, 0xa1, 0x0f).
+			Op(make([]byte, 250_001)...).End()), false},
+		{"compile bomb: 1 MB in one function", function(code().Repeat(500_000, func(c *wasmtest.Code) { c.Call(0) })), false},
 		{"compile bomb: 8,000 locals, 1,000 blocks", function(code().Repeat(1000, func(c *wasmtest.Code) {
 			c.Loop().End()
 		}), bytes.Repeat([]byte{wasmtest.I64}, 8000)...), false},

@@ -18,6 +18,7 @@ func generation(l *log, name string) uint64 {
 	return t.ChainGeneration
 }
 
+// W7: a topic's generation is the index of the last change, and never falls.
 func TestChainGeneration(t *testing.T) {
 	l := newLog(t)
 	l.must(broker(1), topic("none", 1, 1), topic("one", 2, 1, KV{ChainConfig, "redact"}),

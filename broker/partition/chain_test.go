@@ -280,7 +280,7 @@ func TestDuplicatesWherever(t *testing.T) {
 	}
 }
 
-// Each batch passes one generation, the log's never falls, and whatever was
+// W6, W7: each batch passes one generation, the log's never falls, and whatever was
 // prepared with an older one is taken.
 func TestGenerationsInLine(t *testing.T) {
 	h, s := newChainedHarness(t)

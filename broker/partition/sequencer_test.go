@@ -260,6 +260,7 @@ func TestLeadershipLost(t *testing.T) {
 	h.same()
 }
 
+// W7: a batch of an older generation than the log's is refused, wherever it comes from.
 func TestChainGeneration(t *testing.T) {
 	h := newHarness(t)
 	a, b, c := h.produce(spec{id: -1, gen: 5}), h.produce(spec{id: -1, gen: 4}), h.produce(spec{id: -1, gen: 5})

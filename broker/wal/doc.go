@@ -8,18 +8,18 @@
 //
 // Invariants:
 //
-//	W1 At most one write is in flight, so when a write is issued everything
-//	   before it is durable.
-//	W2 A write never touches a 4 KiB block that an earlier write touched.
-//	W3 A record is released (returned by Done) only after its write was synced.
-//	W4 After a failed write or sync the log is failed for ever: nothing is
-//	   written, nothing is released.
-//	W5 A record fits: what Reserve granted can be written without allocating
-//	   anything on disk.
-//	W6 A file is removed only when a durable checkpoint needs nothing in it.
-//	W7 The last write that recovery finds is written again in the new file
-//	   before anything follows it, because it alone may be in the page cache
-//	   without being on the disk.
+//  1. At most one write is in flight, so when a write is issued everything
+//     before it is durable.
+//  2. A write never touches a 4 KiB block that an earlier write touched.
+//  3. A record is released (returned by Done) only after its write was synced.
+//  4. After a failed write or sync the log is failed for ever: nothing is
+//     written, nothing is released.
+//  5. A record fits: what Reserve granted can be written without allocating
+//     anything on disk.
+//  6. A file is removed only when a durable checkpoint needs nothing in it.
+//  7. The last write that recovery finds is written again in the new file
+//     before anything follows it, because it alone may be in the page cache
+//     without being on the disk.
 //
 // Concurrency: a Log belongs to one goroutine at a time. Write.Do, Prepare.Do
 // and Garbage.Remove may run on another one while the owner goes on.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/internal/vfs"
+	"github.com/varvelog/varve/tiering/manifest"
 	"github.com/varvelog/varve/tiering/segfile/segfiletest"
 )
 
@@ -318,6 +319,31 @@ func TestDamagedCache(t *testing.T) {
 				t.Errorf("afterwards: %+v", s)
 			}
 		})
+	}
+}
+
+// TestFlipInChunkFile: L2, L8. Every kind of byte of a chunk's file, among them
+// those of a batch that its own checksum leaves out.
+func TestFlipInChunkFile(t *testing.T) {
+	tr := newTier(t, 2, 5, segfiletest.Shape{Batches: 60})
+	root := t.TempDir()
+	life := func() Stats {
+		r := New(tr.store, cluster, Options{Cache: NewDiskCache(diskOptions(t, root))})
+		defer r.Close()
+		tr.wantAll(t, r, 3000)
+		r.settle()
+		return r.Stats()
+	}
+	life()
+	in := chunkHeaderBytes + manifest.DataOffset + tr.batches[30].Position
+	for _, at := range []int64{0, 8, 12, 20, 39, 41, 44, chunkHeaderBytes, in, in + 7, in + 8, in + 12, in + 15, in + 17, in + 70} {
+		change(t, chunkFiles(t, root)[0], func(b []byte) []byte { b[at] ^= 1; return b })
+		if s := life(); s.Misses != 1 || s.Damaged != 0 {
+			t.Errorf("byte %d: %+v", at, s)
+		}
+		if s := life(); s.Misses != 0 || s.CacheHits != 1 {
+			t.Errorf("byte %d, afterwards: %+v", at, s)
+		}
 	}
 }
 

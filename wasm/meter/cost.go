@@ -52,6 +52,10 @@ type planner struct {
 
 	locals int64 // of the function
 	effort int64 // of compiling all functions so far: locals times blocks
+
+	branches int64 // of the function so far: blocks and branches
+	targets  int64 // labels of its br_tables so far
+	strained int64 // by all functions so far, see strain
 }
 
 // plan walks the body of the defined function with the given type.
@@ -60,7 +64,7 @@ func (p *planner) plan(b body) error {
 	p.patches = p.patches[:0]
 	p.frames = append(p.frames[:0], frame{op: opBlock})
 	p.segment, p.text, p.leaf = 0, 0, true
-	p.locals = int64(b.localCount)
+	p.locals, p.branches, p.targets = int64(b.localCount), 0, 0
 	w := &walker{m: p.m, r: reader{b: b.code}, locals: b.localCount}
 	for len(p.frames) > 0 {
 		w.labels = len(p.frames)
@@ -69,6 +73,7 @@ func (p *planner) plan(b body) error {
 			return w.r.err
 		}
 		p.instructions++
+		p.strain(&w.r, in)
 		p.step(&w.r, in)
 		if w.r.err != nil {
 			return w.r.err
@@ -78,6 +83,29 @@ func (p *planner) plan(b body) error {
 		w.r.fail(ErrMalformed, "%d bytes behind the end of a function", w.r.rest())
 	}
 	return w.r.err
+}
+
+// strain bounds the time that the compiler needs for what it does worse than in
+// proportion to the code: it grows with the square of the branches in a function,
+// with the cube of the depth to which blocks are nested, and with the square of
+// the labels in tables. A kilobyte of code was enough for seconds, 100 for many
+// minutes.
+func (p *planner) strain(r *reader, in instr) {
+	switch in.op {
+	case opBlock, opLoop, opIf:
+		depth := int64(len(p.frames))
+		p.strained += depth * depth / 2048
+	case opBrTable:
+		p.targets += int64(in.b)
+		p.strained += int64(in.b) * p.targets / 2048
+	case opBr, opBrIf, opReturn, opUnreachable:
+	default:
+		return
+	}
+	p.branches++
+	if p.strained += p.branches / 8; p.strained > p.m.o.StrainMax {
+		r.fail(ErrTooLarge, "compiling it would take too long: too many blocks and branches in a function")
+	}
 }
 
 // localsCost is the price of making very many locals.

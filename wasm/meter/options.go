@@ -83,6 +83,7 @@ type Options struct {
 	LocalsMax        uint32 // locals of one function, with its parameters
 	NestingMax       int    // blocks inside each other
 	EffortMax        int64  // locals times blocks, over all functions: what compiling time grows with
+	StrainMax        int64  // what else compiling time grows with, in about microseconds; see planner.strain
 	GlobalsMax       uint32 // globals
 	TablesMax        uint32 // tables
 	TableElementsMax uint32 // elements of a table, and of all tables at the start
@@ -102,13 +103,14 @@ func DefaultOptions() Options {
 		ModuleBytesMax:   16 << 20,
 		OutputBytesMax:   64 << 20,
 		CodeBytesMax:     16 << 20,
-		FunctionBytesMax: 1 << 20,
+		FunctionBytesMax: 256 << 10, // of which the compiler takes a KiB for a byte
 		FunctionsMax:     65536,
 		TypesMax:         8192,
 		ParamsMax:        256,
 		LocalsMax:        8192,
 		NestingMax:       16384,
 		EffortMax:        2_000_000,
+		StrainMax:        20_000_000,
 		GlobalsMax:       1024,
 		TablesMax:        8,
 		TableElementsMax: 65536,
@@ -144,6 +146,7 @@ func (o Options) complete() (Options, error) {
 	o.LocalsMax = or(o.LocalsMax, d.LocalsMax)
 	o.NestingMax = or(o.NestingMax, d.NestingMax)
 	o.EffortMax = or(o.EffortMax, d.EffortMax)
+	o.StrainMax = or(o.StrainMax, d.StrainMax)
 	o.GlobalsMax = or(o.GlobalsMax, d.GlobalsMax)
 	o.TablesMax = or(o.TablesMax, d.TablesMax)
 	o.TableElementsMax = or(o.TableElementsMax, d.TableElementsMax)

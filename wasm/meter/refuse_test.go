@@ -116,6 +116,17 @@ func TestRefusedModules(t *testing.T) {
 			loops := code().op(bytes.Repeat([]byte{opLoop, typeEmpty, 0x01, opEnd}, 1000)...)
 			m.function("effort", "", "", bytes.Repeat([]byte{0x7f}, 4000), loops)
 		}, ErrTooLarge},
+		{"tables take too long to compile", func(m *built) { // minutes
+			table := code().block().i32(0).with(opBrTable, 250_000).op(make([]byte, 250_001)...).end()
+			m.function("table", "", "", nil, table)
+		}, ErrTooLarge},
+		{"nested loops take too long to compile", func(m *built) { // minutes
+			loops := code().op(bytes.Repeat([]byte{opLoop, typeEmpty}, 8000)...)
+			m.function("loops", "", "", nil, loops.op(bytes.Repeat([]byte{opI32Const, 0, opBrIf, 0, opEnd}, 8000)...))
+		}, ErrTooLarge},
+		{"branches take too long to compile", func(m *built) { // a minute
+			m.function("branches", "", "", nil, code().op(bytes.Repeat([]byte{opI32Const, 0, opIf, typeEmpty, opEnd}, 50_000)...))
+		}, ErrTooLarge},
 		{"too many locals", func(m *built) { m.function("locals", "", "", make([]byte, 0), code()); m.many() }, ErrTooLarge},
 	} {
 		m := limitModule()

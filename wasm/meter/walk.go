@@ -5,7 +5,7 @@ type instr struct {
 	op         byte
 	sub        uint32 // second opcode of opMisc and opVector
 	start, end int
-	a, b       uint32 // indexes; a is the label or, of br_table, the outermost
+	a, b       uint32 // indexes; a is the label or, of br_table, the outermost, b its count of labels
 }
 
 // walker decodes the instructions of one body and checks every index against
@@ -32,7 +32,7 @@ func (w *walker) next() (instr, bool) {
 	case immLabel:
 		in.a = r.index("label", uint32(w.labels))
 	case immBrTable:
-		in.a = w.brTable()
+		in.a, in.b = w.brTable()
 	case immFunc:
 		in.a = r.index("function", w.m.functions())
 	case immCallIndirect:
@@ -91,18 +91,18 @@ func (w *walker) blockType() {
 	}
 }
 
-// brTable returns the outermost of the labels.
-func (w *walker) brTable() uint32 {
+// brTable returns the outermost of the labels, and how many there are.
+func (w *walker) brTable() (outermost, labels uint32) {
 	r := &w.r
 	n := r.count("labels", 1<<31-1)
-	outermost := r.index("label", uint32(w.labels)) // at least the default
+	outermost = r.index("label", uint32(w.labels)) // at least the default
 	for range n {
 		if r.err != nil {
-			return 0
+			return 0, 0
 		}
 		outermost = max(outermost, r.index("label", uint32(w.labels)))
 	}
-	return outermost
+	return outermost, n + 1
 }
 
 func (w *walker) selectTypes() {
