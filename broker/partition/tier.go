@@ -265,10 +265,13 @@ func (p *Partition) started(at int64) {
 }
 
 // Discardable returns tombstones, at most n, that are older than the grace, which
-// is for readers that still use the object.  now is in ms.
+// is for readers that still use the object. now is in ms.
 func (p *Partition) Discardable(now, graceMs int64, n int) []Tombstone {
 	if p.serving() != nil {
 		return nil
+	}
+	if mutant.On(mutant.DiscardWithoutGrace) {
+		graceMs = 0
 	}
 	var due []Tombstone
 	for _, t := range p.tier.dead {
@@ -358,6 +361,9 @@ func (p *Partition) Evict(now int64, plan TierPlan) (roll bool) {
 	plan.Local.UpTo = p.log.LocalStart()
 	if end, some := p.tier.list.End(); some {
 		plan.Local.UpTo = end
+	}
+	if mutant.On(mutant.EvictUncopied) {
+		plan.Local.UpTo = p.log.End()
 	}
 	start, roll := storage.PlanRetention(now, plan.Local, p.log.Sealed(), p.log.Active(), p.log.LocalStart())
 	if start > p.log.LocalStart() {
