@@ -43,6 +43,7 @@ func (e *Engine) advanceRound() {
 			return
 		}
 		if !e.roomForRound() {
+			e.wal.Overdraw(true)
 			return
 		}
 		e.beginRound()
@@ -306,6 +307,7 @@ func (r *round) finish() {
 	e.round = nil
 	e.stats.Checkpoints++
 	e.garbage = append(e.garbage, e.wal.Advance(r.low)...)
+	e.wal.Overdraw(false)
 	for _, g := range r.captured {
 		g.last, g.captured, g.lastIndex = g.capState, state{}, g.capIndex
 		g.forget(g.lastIndex)

@@ -61,7 +61,11 @@ func createFile(fs vfs.FS, dir string, head fileHeader) (vfs.File, error) {
 // now, else nil. The caller runs Do, on any goroutine, and then PrepareDone.
 func (l *Log) Prepare() *Prepare {
 	used := l.cur.off > min(16*Block, l.cur.head.size/2) || len(l.queue) > 0 || l.wanting
-	if l.failed != nil || l.next != nil || l.preparing || !used || l.allocated+l.s.FileBytes > l.s.BytesMax {
+	most := l.s.BytesMax
+	if l.overdrawn {
+		most += l.s.FileBytes
+	}
+	if l.failed != nil || l.next != nil || l.preparing || !used || l.allocated+l.s.FileBytes > most {
 		return nil
 	}
 	l.preparing = true
@@ -70,6 +74,16 @@ func (l *Log) Prepare() *Prepare {
 		sequence: l.sequence, generation: l.s.Entropy(), base: l.cur.end(), size: l.s.FileBytes,
 		low: l.low, directory: l.s.Directory,
 	}}
+}
+
+// Overdraw allows one file beyond Settings.BytesMax, or forbids it again: a
+// checkpoint that does not fit is the only thing that frees space, and restarts
+// in a row use up what was kept for it.
+func (l *Log) Overdraw(on bool) {
+	if on && !l.overdrawn {
+		l.wanting = true
+	}
+	l.overdrawn = on
 }
 
 // Do makes the file. It blocks.

@@ -341,3 +341,36 @@ func TestRestartsDoNotGrow(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint that does not fit may take one file beyond the limit, and no more.
+func TestOverdraw(t *testing.T) {
+	l, _ := mustOpen(t, vfs.NewMem(vfs.MemOptions{}), smallSettings(1))
+	fill := func() {
+		t.Helper()
+		for files := 0; files < 20; {
+			if l.Reserve(Block, true) {
+				l.Unreserve(Block)
+				mustWrite(t, l, goldenRecords()["proof"])
+				continue
+			}
+			p := l.Prepare()
+			if p == nil {
+				return
+			}
+			l.PrepareDone(p, p.Do())
+			files++
+		}
+		t.Fatal("the log has no limit")
+	}
+	fill()
+	full := l.allocated
+	l.Overdraw(true)
+	fill()
+	if l.allocated != full+l.s.FileBytes || full > l.s.BytesMax {
+		t.Fatalf("%d bytes, %d before, at most %d", l.allocated, full, l.s.BytesMax)
+	}
+	l.Overdraw(false)
+	if l.Prepare() != nil {
+		t.Fatal("another file")
+	}
+}

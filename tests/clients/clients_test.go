@@ -77,6 +77,11 @@ func run[R any](t testing.TB, c client, addr, name string, params any) R {
 
 // try runs a scenario from any goroutine. It writes the parameters into dir.
 func try[R any](c client, dir, addr, name string, params any) (R, error) {
+	return tryWith[R](context.Background(), c, dir, addr, name, params)
+}
+
+// tryWith is try with a program that is killed when the context ends.
+func tryWith[R any](ctx context.Context, c client, dir, addr, name string, params any) (R, error) {
 	var r R
 	raw, err := json.Marshal(params)
 	if err != nil {
@@ -87,7 +92,7 @@ func try[R any](c client, dir, addr, name string, params any) (R, error) {
 		return r, err
 	}
 	args := append(append([]string{}, c.command[1:]...), addr, name, file)
-	out, err := execute(c.command[0], args...)
+	out, err := executeWith(ctx, nil, c.command[0], args...)
 	if err != nil {
 		return r, fmt.Errorf("%s, scenario %s: %w", c.name, name, err)
 	}
@@ -99,12 +104,12 @@ func try[R any](c client, dir, addr, name string, params any) (R, error) {
 
 // execute runs a program and returns what it printed.
 func execute(program string, args ...string) ([]byte, error) {
-	return executeWith(nil, program, args...)
+	return executeWith(context.Background(), nil, program, args...)
 }
 
-// executeWith is execute with a standard input.
-func executeWith(stdin io.Reader, program string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// executeWith is execute with a standard input, until a context ends.
+func executeWith(ctx context.Context, stdin io.Reader, program string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	// A child that inherits the pipes must not keep the test waiting.

@@ -60,9 +60,9 @@ func variants() []variant {
 }
 
 // TestGroups has two members of every client share the partitions of a topic,
-// while records come, one after the other goes, and the broker is killed. Every
-// record is read, none that was committed is read again, and in the end all are
-// committed.
+// while records come, one after the other goes, and the broker is killed under
+// them, the second time while a third member joins. Every record is read, none
+// that was committed is read again, and in the end all are committed.
 func TestGroups(t *testing.T) {
 	b := start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -99,6 +99,15 @@ func TestGroups(t *testing.T) {
 	close(stop)
 	busy.Wait()
 	each(func(ctx context.Context, p *party) error { return p.recovered(ctx) })
+	for _, p := range all {
+		if p.err == nil {
+			p.start("c")
+		}
+	}
+	look.unsettled(ctx, t, all)
+	b.Kill(t)
+	b = b.Again(t)
+	each(func(ctx context.Context, p *party) error { return p.third(ctx) })
 	each(func(ctx context.Context, p *party) error { return p.again(ctx) })
 	each(func(ctx context.Context, p *party) error { return p.alone(ctx) })
 	each(func(ctx context.Context, p *party) error { return p.leave(ctx) })
@@ -151,25 +160,32 @@ type party struct {
 	// ends are where the partitions end. Records from loud to calm, by
 	// partition, were sent while members or the broker came or went.
 	ends, loud, calm []int64
+	// since are where the records begin that count; nil are the starts.
+	since []int64
 }
 
 // running is a member's process.
 type running struct {
 	until string
+	crash func()
 	done  chan struct{}
 	out   outcome[scenario.Membership]
 }
 
-func (p *party) start(name string) {
+func (p *party) start(name string) { p.startAs(p.v.client, name) }
+
+func (p *party) startAs(c client, name string) {
 	if p.members == nil {
 		p.members = map[string]*running{}
 	}
-	r := &running{until: filepath.Join(p.dir, fmt.Sprintf("until-%s-%d", name, files.Add(1))), done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{crash: cancel, until: filepath.Join(p.dir, fmt.Sprintf("until-%s-%d", name, files.Add(1))), done: make(chan struct{})}
 	p.members[name] = r
 	q := scenario.Member{Topic: p.topic, Group: p.group, Strategy: p.v.strategy, Instance: p.v.instance(name), Until: r.until}
 	go func() {
 		defer close(r.done)
-		r.out.got, r.out.err = try[scenario.Membership](p.v.client, p.dir, p.addr, "member", q)
+		defer cancel()
+		r.out.got, r.out.err = tryWith[scenario.Membership](ctx, c, p.dir, p.addr, "member", q)
 	}()
 }
 
@@ -180,8 +196,17 @@ func (p *party) end(name string) error {
 		return err
 	}
 	<-r.done
+	delete(p.members, name)
 	p.ended = append(p.ended, r.out.got)
 	return r.out.err
+}
+
+// gone ends a member and, if it is static, takes it out of the group.
+func (p *party) gone(ctx context.Context, name string) error {
+	if err := p.end(name); err != nil || !p.v.static {
+		return err
+	}
+	return p.look.remove(ctx, p.group, p.v.instance(name))
 }
 
 // first starts a member alone, with records that wait for it.
@@ -211,13 +236,28 @@ func (p *party) second(ctx context.Context) error {
 
 // recovered is after the broker was killed, which took away nobody's place.
 func (p *party) recovered(ctx context.Context) error {
-	if p.err != nil {
-		return p.err
-	}
 	if err := p.divided(ctx, 2, 2); err != nil {
 		return err
 	}
+	return p.caughtUp(ctx)
+}
+
+// third is after the broker was killed while a third member joined, which gets
+// its share nevertheless, and goes.
+func (p *party) third(ctx context.Context) error {
+	if err := p.divided(ctx, 1, 1, 2); err != nil {
+		return err
+	}
+	if err := p.send(ctx); err != nil {
+		return err
+	}
 	if err := p.caughtUp(ctx); err != nil {
+		return err
+	}
+	if err := p.gone(ctx, "c"); err != nil {
+		return err
+	}
+	if err := p.divided(ctx, 2, 2); err != nil {
 		return err
 	}
 	p.quiet(true)
@@ -244,13 +284,8 @@ func (p *party) again(ctx context.Context) error {
 
 // alone lets the first member go; the other takes over.
 func (p *party) alone(ctx context.Context) error {
-	if err := p.end("a"); err != nil {
+	if err := p.gone(ctx, "a"); err != nil {
 		return err
-	}
-	if p.v.static {
-		if err := p.look.remove(ctx, p.group, p.v.instance("a")); err != nil {
-			return err
-		}
 	}
 	if err := p.divided(ctx, 4); err != nil {
 		return err
@@ -263,13 +298,8 @@ func (p *party) alone(ctx context.Context) error {
 
 // leave lets the other go. The group stays, with its offsets.
 func (p *party) leave(ctx context.Context) error {
-	if err := p.end("b"); err != nil {
+	if err := p.gone(ctx, "b"); err != nil {
 		return err
-	}
-	if p.v.static {
-		if err := p.look.remove(ctx, p.group, p.v.instance("b")); err != nil {
-			return err
-		}
 	}
 	if err := p.divided(ctx); err != nil {
 		return err

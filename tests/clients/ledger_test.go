@@ -32,6 +32,9 @@ func (p *party) check(t *testing.T) {
 	twice := 0
 	for partition, records := range ledger {
 		for offset, s := range records {
+			if p.since != nil && int64(offset) < p.since[partition] {
+				continue
+			}
 			loud := int64(offset) >= p.loud[partition] && int64(offset) < p.calm[partition]
 			switch {
 			case s.times == 0:

@@ -202,3 +202,22 @@ func (l *lookout) progress(ctx context.Context, t *testing.T, all []*party) {
 		}
 	}
 }
+
+// unsettled waits until a group that was stable is not, because somebody joins.
+func (l *lookout) unsettled(ctx context.Context, t *testing.T, all []*party) {
+	t.Helper()
+	for {
+		for _, p := range all {
+			if p.err != nil {
+				continue
+			}
+			if _, state, err := l.shares(ctx, p.group); err == nil && state != "Stable" {
+				return
+			}
+		}
+		if ctx.Err() != nil {
+			t.Fatal("nobody joins")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

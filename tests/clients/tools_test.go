@@ -111,7 +111,7 @@ func lastNumber(t *testing.T, line string) int {
 func TestConsole(t *testing.T) {
 	b := start(t)
 	lines := "k1:one\nk2:two\nk1:three\n"
-	out, err := executeWith(strings.NewReader(lines), "java", slices.Concat(jvm, []string{
+	out, err := executeWith(t.Context(), strings.NewReader(lines), "java", slices.Concat(jvm, []string{
 		"org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", b.Addr(), "--topic", "console",
 		"--reader-property", "parse.key=true", "--reader-property", "key.separator=:",
 	})...)
