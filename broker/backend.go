@@ -82,7 +82,9 @@ func (b backend) Groups() *coordinator.Coordinator { return b.groups }
 
 func (b backend) Run(f func()) { b.workers.run(f) }
 
-func (b backend) RunCold(f func(context.Context)) bool { return b.tier.run(f) }
+func (b backend) RunCold(f func(context.Context)) bool { return b.tier.run(b.tier.readers, f) }
+
+func (b backend) RunLookup(f func(context.Context)) bool { return b.tier.run(b.tier.lookups, f) }
 
 func (b backend) Cold() kafka.ColdLog { return b.tier }
 

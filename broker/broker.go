@@ -91,6 +91,9 @@ func Open(c Components, s *config.Broker) (*Broker, error) {
 	b := &Broker{c: c, s: s, identity: id, lock: lock, ready: make(chan struct{}), builtins: make(chan struct{})}
 	if err := b.open(); err != nil {
 		b.closeListeners()
+		if b.tier != nil {
+			err = errors.Join(err, b.tier.close())
+		}
 		lock.Close()
 		return nil, err
 	}

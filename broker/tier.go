@@ -38,7 +38,9 @@ type tierHost struct {
 	uploadRate *offload.Rate
 	readRate   *offload.Rate
 	stats      offload.Stats
-	writers    *workers // uploads and deletions
+	writers    *workers // uploads
+	deleter    *workers
+	lookups    *workers // of timestamps
 	readers    *workers
 	reading    atomic.Int64 // reads that wait or run
 	deleted    atomic.Int64 // objects
@@ -88,7 +90,10 @@ func openStore(rawURL string) (objstore.Store, error) {
 
 // start begins the tier's work; it ends with the broker's life.
 func (t *tierHost) start() {
-	t.writers = newWorkers(int(t.b.s.RemoteCopierThreads) + 1)
+	t.writers = newWorkers(int(t.b.s.RemoteCopierThreads))
+	t.deleter = newWorkers(1)
+	// Lookups take long, so that they must not take all that fetches need.
+	t.lookups = newWorkers((int(t.b.s.RemoteReaderThreads) + 1) / 2)
 	t.readers = newWorkers(int(t.b.s.RemoteReaderThreads))
 	t.b.background.Go(t.upkeep)
 }
@@ -97,6 +102,8 @@ func (t *tierHost) start() {
 func (t *tierHost) close() error {
 	if t.writers != nil {
 		t.writers.close()
+		t.deleter.close()
+		t.lookups.close()
 		t.readers.close()
 	}
 	t.reader.Close()
@@ -132,6 +139,9 @@ func (t *tierHost) config() node.TierConfig {
 func (t *tierHost) Upload(j node.UploadJob, done func(manifest.Segment, error)) {
 	t.writers.run(func() {
 		s, err := t.upload(j)
+		if t.b.life.Err() != nil {
+			return // shutting down: nobody is to be told, and the next life uploads again
+		}
 		t.b.owner.post(func(*node.Node) { done(s, err) })
 	})
 }
@@ -186,7 +196,7 @@ func (t *tierHost) DropTopic(id ident.TopicID, done func(error)) {
 
 // delete calls page until there is no more.
 func (t *tierHost) delete(page func(context.Context) (n int, more bool, err error), text string, done func(error)) {
-	t.writers.run(func() {
+	t.deleter.run(func() {
 		var err error
 		for more := true; more && err == nil; {
 			ctx, cancel := context.WithTimeout(t.b.life, deleteTimeout)
@@ -206,12 +216,12 @@ func (t *tierHost) delete(page func(context.Context) (n int, more bool, err erro
 }
 
 // run performs work that waits for the tier, unless too much waits already.
-func (t *tierHost) run(f func(context.Context)) bool {
+func (t *tierHost) run(w *workers, f func(context.Context)) bool {
 	if t.reading.Add(1) > int64(t.b.s.RemoteReaderPendingMax) {
 		t.reading.Add(-1)
 		return false
 	}
-	t.readers.run(func() {
+	w.run(func() {
 		defer t.reading.Add(-1)
 		f(t.b.life)
 	})

@@ -32,6 +32,9 @@ func (t *tierHost) Read(ctx context.Context, p *partition.Partition, from, until
 			}
 			return c, err
 		case !ok || at >= end:
+			if now, some := p.Tiered().End(); some && at < now {
+				continue // the tier grew after list was taken
+			}
 			return storage.Chunk{}, partition.ErrTierUnavailable // S4: not emptiness
 		}
 		c, err := t.reader.Read(ctx, p.ID(), list, max(at, list.Start()), until, maxBytes, minOne)

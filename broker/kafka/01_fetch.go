@@ -208,6 +208,9 @@ func (f *fetchCall) readPart(part *fetchPart, budget *fetchBudget) (fetchedParti
 	}
 	chunk, err := part.p.Read(part.from, until, maxBytes, minOne)
 	if errors.Is(err, partition.ErrTiered) {
+		if !f.cold { // what it will give is not known yet
+			budget.reserve(maxBytes)
+		}
 		return f.readCold(part, r, o, until, maxBytes, minOne)
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -54,15 +55,19 @@ func listOffsets(h *Handlers, c *Call, q *kmsg.ListOffsetsRequest) {
 
 // lookUp answers on the pool of the disk, or on that of the cold tier.
 func (h *Handlers) lookUp(c *Call, q *kmsg.ListOffsetsRequest) {
-	if !h.asksTier(q) {
-		h.b.Run(func() { h.listOffsets(context.Background(), c, q) })
-		return
-	}
 	wait := h.b.Config().RemoteListOffsetsTimeout
 	if c.Version >= 10 && q.TimeoutMillis > 0 {
 		wait = min(wait, time.Duration(q.TimeoutMillis)*time.Millisecond)
 	}
-	if !h.b.RunCold(func(ctx context.Context) {
+	if !h.asksTier(q) {
+		h.b.Run(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), wait) // it may reach the tier by then
+			defer cancel()
+			h.listOffsets(ctx, c, q)
+		})
+		return
+	}
+	if !h.b.RunLookup(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
 		h.listOffsets(ctx, c, q)
@@ -181,9 +186,35 @@ func (h *Handlers) listOffset(ctx context.Context, version int16, isolation int8
 	return h.searchOffset(ctx, p, q.Timestamp, until)
 }
 
+// searchMax bounds how often a lookup begins again.
+const searchMax = 10
+
 // searchOffset looks for a record by its timestamp, below until: first in the
-// cold tier, whose records are the older ones.
-func (h *Handlers) searchOffset(ctx context.Context, p *partition.Partition, ts int64, until ident.Offset) (found place, err error) {
+// cold tier, whose records are the older ones. It begins again if the local log
+// begins, by then, behind what was searched.
+func (h *Handlers) searchOffset(ctx context.Context, p *partition.Partition, ts int64, until ident.Offset) (place, error) {
+	for range searchMax {
+		o, err := p.Offsets()
+		if err != nil {
+			return notFound, err
+		}
+		seen := o.LocalStart
+		if end, ok := p.Tiered().End(); ok && reachesTier(p) {
+			seen = max(seen, end)
+		}
+		found, err := h.searchOnce(ctx, p, ts, until)
+		o, gone := p.Offsets()
+		switch {
+		case gone != nil:
+			return notFound, gone
+		case o.LocalStart <= seen && !errors.Is(err, partition.ErrOffsetOutOfRange):
+			return found, err
+		}
+	}
+	return notFound, fmt.Errorf("%w: the log moves faster than it is searched", partition.ErrTierUnavailable)
+}
+
+func (h *Handlers) searchOnce(ctx context.Context, p *partition.Partition, ts int64, until ident.Offset) (found place, err error) {
 	cold, ok, err := h.searchTier(ctx, p, ts)
 	if err != nil {
 		return notFound, err

@@ -323,4 +323,6 @@ func (g *adminRig) After(_ time.Duration, f func()) func() {
 func (g *adminRig) Cold() ColdLog                      { return nil }
 func (g *adminRig) RunCold(func(context.Context)) bool { return false }
 
+func (g *adminRig) RunLookup(func(context.Context)) bool { return false }
+
 var _ Backend = (*adminRig)(nil)

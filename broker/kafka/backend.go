@@ -50,6 +50,8 @@ type Backend interface {
 	// RunCold performs work that waits for the cold tier, on a bounded pool of
 	// its own. It reports false, and does nothing, if too much waits already.
 	RunCold(func(context.Context)) bool
+	// RunLookup is RunCold for work that may take long.
+	RunLookup(func(context.Context)) bool
 	// Cold reads the cold tier.
 	Cold() ColdLog
 	// After calls f once, about when d has passed, on any goroutine, unless

@@ -210,6 +210,8 @@ func (r *dataRig) RunCold(f func(context.Context)) bool {
 	return true
 }
 
+func (r *dataRig) RunLookup(f func(context.Context)) bool { return r.RunCold(f) }
+
 func (r *dataRig) ProducerID(done func(int64, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

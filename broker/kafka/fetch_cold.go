@@ -74,10 +74,16 @@ func (f *fetchCall) beginCold() bool {
 		if part.cold == nil {
 			continue
 		}
-		f.cold = true
+		if !f.cold {
+			f.cold = true
+			f.waitForTier() // before a read can look whether it is over
+		}
 		c, p := part.cold, part.p
 		// Refused: too many wait. The wait ends with nothing for the partition.
 		f.h.b.RunCold(func(ctx context.Context) {
+			if f.ended() {
+				return
+			}
 			ctx, cancel := context.WithTimeout(ctx, f.h.b.Config().RemoteFetchMaxWait)
 			chunk, err := f.h.b.Cold().Read(ctx, p, c.from, c.until, c.maxBytes, c.minOne)
 			cancel()
@@ -91,6 +97,13 @@ func (f *fetchCall) beginCold() bool {
 		})
 	}
 	return f.cold
+}
+
+// ended reports whether nobody waits for the fetch any more.
+func (f *fetchCall) ended() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.over || f.gone
 }
 
 // waitForTier replaces the deadline: a fetch from the cold tier waits for it, and

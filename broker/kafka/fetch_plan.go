@@ -27,6 +27,12 @@ func (b *fetchBudget) spend(bytes int) {
 	b.taken = b.taken || bytes > 0
 }
 
+// reserve sets aside what a partition may give that is still to be read.
+func (b *fetchBudget) reserve(maxBytes int) {
+	b.left -= maxBytes
+	b.taken = true
+}
+
 // fetchLimits are what a fetch waits for and ends at.
 type fetchLimits struct {
 	minBytes, maxBytes int

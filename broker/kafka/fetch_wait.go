@@ -117,7 +117,6 @@ func (f *fetchCall) answer(must bool) bool {
 	began := f.h.b.Now()
 	r := f.read()
 	if f.beginCold() {
-		f.waitForTier()
 		return false
 	}
 	if !must && !r.failed && r.bytes < f.lim.minBytes {

@@ -90,6 +90,8 @@ type Node struct {
 	chains   map[ident.TopicID]*loadedChain
 	outboxes map[ident.Partition]*delivery // that hold something
 	tier     tiering
+
+	producersLooked, producersTold time.Time
 }
 
 // Replica is a partition of which this broker holds a replica.
@@ -174,6 +176,7 @@ func (n *Node) Tick(now time.Time) {
 	n.emitAll()
 	n.tickTier()
 	n.trimTail()
+	n.shedProducers()
 	if now.Sub(n.maintained) >= n.c.MaintainEvery {
 		n.maintained = now
 		n.Maintain(now)

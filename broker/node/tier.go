@@ -58,7 +58,7 @@ const (
 )
 
 // discardMax bounds how many objects of a partition are deleted at a time.
-const discardMax = 100
+const discardMax = 1000
 
 // tiering is the node's memory of what the cold tier does for it.
 type tiering struct {
@@ -157,27 +157,26 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 	if c.busy || c.waiting || n.now.Before(c.retry) {
 		return
 	}
-	u, ok := r.Partition.NextUpload(n.now.UnixMilli(), plan)
-	if v := c.verified; v != nil {
-		c.verified = nil
-		if ok && v.Base == u.Base && v.End == u.End {
-			c.busy = true
-			n.commitCopy(id, c, *v)
-			return
-		}
-		n.discardUnnamed(id, r, *v)
+	now := n.now.UnixMilli()
+	if c.verified != nil {
+		n.commitVerified(id, c, plan)
+		return
 	}
-	if !ok {
+	if !r.Partition.UploadDue(now, plan) {
 		c.failures, c.err = 0, nil // perhaps retention took what failed
+		return
+	}
+	if t.uploads >= n.c.Tier.UploadsMax {
+		c.waiting = true
+		t.waiting = append(t.waiting, id)
 		return
 	}
 	if err := n.manifestRoom(); err != nil {
 		n.copyFailed(id, c, err)
 		return
 	}
-	if t.uploads >= n.c.Tier.UploadsMax {
-		c.waiting = true
-		t.waiting = append(t.waiting, id)
+	u, ok := r.Partition.NextUpload(now, plan)
+	if !ok {
 		return
 	}
 	c.busy = true
@@ -200,9 +199,23 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 	})
 }
 
+// commitVerified tries again to commit an upload for which the log had no room. If
+// its segment is not the next one any more, the object is garbage.
+func (n *Node) commitVerified(id ident.Partition, c *copying, plan partition.TierPlan) {
+	v := *c.verified
+	c.verified = nil
+	if u, ok := c.r.Partition.NextUpload(n.now.UnixMilli(), plan); ok && v.Base == u.Base && v.End == u.End {
+		c.busy = true
+		n.commitCopy(id, c, v)
+		return
+	}
+	c.failures, c.err = 0, nil
+	n.discardUnnamed(id, c.r, v)
+}
+
 // manifestShare is which part of a file of the write-ahead log all manifests
 // together may take; they are in every checkpoint, like outboxes.
-const manifestShare = 4
+const manifestShare = 8
 
 // manifestRoom refuses uploads that checkpoints have no room for.
 func (n *Node) manifestRoom() error {

@@ -49,7 +49,8 @@ type producer struct {
 // producers is the producer state of one partition, a function of the applied
 // entries only.
 type producers struct {
-	byID map[int64]*producer
+	byID  map[int64]*producer
+	bytes int64 // that they take in a checkpoint
 }
 
 // verdict is what producer state says about a batch.
@@ -135,13 +136,16 @@ func (s *producers) add(q sequence, base, end ident.Offset, time int64) {
 	}
 	p := s.byID[q.id]
 	if p == nil || p.epoch != q.epoch {
+		s.bytes += producerBytes - p.size()
 		p = &producer{epoch: q.epoch}
 		s.byID[q.id] = p
 	}
 	if p.count == batchesKept {
 		copy(p.batches[:], p.batches[1:])
 		p.count--
+		s.bytes -= batchBytes
 	}
+	s.bytes += batchBytes
 	p.batches[p.count] = appended{first: q.first, last: q.last, base: base, end: end, time: time}
 	p.count++
 	p.time = time
@@ -151,9 +155,36 @@ func (s *producers) add(q sequence, base, end ident.Offset, time int64) {
 func (s *producers) expire(before int64) {
 	for id, p := range s.byID { // order: deletions only
 		if p.time < before {
+			s.bytes -= p.size()
 			delete(s.byID, id)
 		}
 	}
+}
+
+// size returns what a producer takes in a checkpoint, 0 for none.
+func (p *producer) size() int64 {
+	if p == nil {
+		return 0
+	}
+	return producerBytes + int64(p.count)*batchBytes
+}
+
+// cutoff returns the least time such that the producers whose last entry's time is
+// below it take at least so many bytes, and how many they take.
+func (s *producers) cutoff(bytes int64) (before, shed int64) {
+	all := make([]*producer, 0, len(s.byID))
+	for _, p := range s.byID { // order: sorted below
+		all = append(all, p)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].time < all[j].time })
+	for i, p := range all {
+		shed += p.size()
+		if last := i+1 == len(all); shed >= bytes && (last || all[i+1].time > p.time) || last {
+			before = p.time + 1
+			break
+		}
+	}
+	return before, shed
 }
 
 // oldest returns the smallest time of a producer's last entry.
@@ -232,6 +263,7 @@ func decodeProducers(b []byte) (producers, []byte, error) {
 			b = b[batchBytes:]
 		}
 		s.byID[id] = p
+		s.bytes += p.size()
 	}
 	return s, b, nil
 }

@@ -113,11 +113,8 @@ type Upload struct {
 // the manifest grows without gaps. Only what is below the last stable offset is
 // ever uploaded, and closed segments are. now is in ms.
 func (p *Partition) NextUpload(now int64, plan TierPlan) (Upload, bool) {
-	if !plan.Copy || p.committing || p.serving() != nil {
-		return Upload{}, false
-	}
-	g, behind, ok := p.uncopied()
-	if !ok || !plan.due(now, g, behind) || !p.log.Written(g.Base) {
+	g, ok := p.dueUpload(now, plan)
+	if !ok {
 		return Upload{}, false
 	}
 	u := Upload{Base: g.Base, End: g.End, Bytes: g.Bytes, Term: p.term, Producers: p.producers.before(g.End).appendTo(nil)}
@@ -125,6 +122,20 @@ func (p *Partition) NextUpload(now int64, plan TierPlan) (Upload, bool) {
 		u.Epochs = append(u.Epochs, EpochStart{Epoch: e.epoch, Start: e.start})
 	}
 	return u, true
+}
+
+// UploadDue reports whether NextUpload would return a segment, for less work.
+func (p *Partition) UploadDue(now int64, plan TierPlan) bool {
+	_, ok := p.dueUpload(now, plan)
+	return ok
+}
+
+func (p *Partition) dueUpload(now int64, plan TierPlan) (storage.SegmentInfo, bool) {
+	if !plan.Copy || p.committing || p.serving() != nil {
+		return storage.SegmentInfo{}, false
+	}
+	g, behind, ok := p.uncopied()
+	return g, ok && plan.due(now, g, behind) && p.log.Written(g.Base)
 }
 
 // uncopied returns the oldest closed segment that is not in the tier, and how

@@ -110,6 +110,25 @@ func (p *Partition) Maintain(now int64, u Upkeep) {
 	}
 }
 
+// ProducerBytes returns what the state of producers takes in a checkpoint.
+func (p *Partition) ProducerBytes() int64 { return p.producers.bytes }
+
+// ShedProducers proposes to forget the producers that were silent for longest, of
+// at least so many bytes in a checkpoint if there are as many, before their time
+// is over. It returns how many bytes they take, 0 if nothing was proposed. now is
+// in ms.
+func (p *Partition) ShedProducers(now, bytes int64) int64 {
+	if p.expiring || p.serving() != nil || len(p.producers.byID) == 0 {
+		return 0
+	}
+	before, shed := p.producers.cutoff(bytes)
+	p.propose(&p.expiring, tokenExpiry, entry.ProducerExpiry, now, binary.LittleEndian.AppendUint64(nil, uint64(before)), nil)
+	if !p.expiring {
+		return 0
+	}
+	return shed
+}
+
 func startHeader(start ident.Offset, reason byte) []byte {
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(start)), reason)
 }

@@ -1,6 +1,8 @@
 package replog
 
 import (
+	"time"
+
 	"github.com/varvelog/varve/broker/wal"
 )
 
@@ -105,6 +107,10 @@ func (g *group) capture() {
 	g.capLow = g.low(g.applied)
 }
 
+// shrinkEvery is how often a checkpoint is made only to learn that states have
+// shrunk.
+const shrinkEvery = time.Second
+
 // costOfRound is what a checkpoint of so many bytes of states takes in the
 // write-ahead log, with its proof, some growth, and what the end of a file may
 // waste because a piece does not fit there. It is a multiple of wal.Block.
@@ -115,10 +121,10 @@ func costOfRound(bytes int64) int64 {
 
 // roomForRound takes space for a round. One that cannot be written to its end
 // would block the queue for ever, so a round that frees no file must leave
-// space for one that does.
+// space for one that does, unless another file can be made for that.
 func (e *Engine) roomForRound() bool {
 	keep := int64(0)
-	if !e.wouldFree() {
+	if another := e.wal.MayGrow() && e.diskFree >= e.c.WAL.FileBytes; !another && !e.wouldFree() {
 		keep = e.roundCost
 	}
 	if !e.reserveBlocks(e.roundCost + keep) {
@@ -180,6 +186,11 @@ func (e *Engine) starved() bool {
 	wanted := e.c.DiskReserve
 	if len(e.stalled) > 0 {
 		wanted += int64(len(e.stalled[0].p.data))
+		// What is kept for checkpoints follows the size of the last one: states
+		// that have shrunk since need another.
+		if changed && e.wal.Held(e.stalled[0].p.cost) && e.now.Sub(e.roundEnded) >= shrinkEvery {
+			return true
+		}
 	}
 	return changed && e.diskFree < wanted
 }
@@ -304,7 +315,7 @@ func (r *round) durable(t *pieceToken) {
 // finish lets go of what the proven checkpoint makes superfluous.
 func (r *round) finish() {
 	e := r.e
-	e.round = nil
+	e.round, e.roundEnded = nil, e.now
 	e.stats.Checkpoints++
 	e.garbage = append(e.garbage, e.wal.Advance(r.low)...)
 	e.wal.Overdraw(false)

@@ -68,7 +68,8 @@ type Engine struct {
 
 	checkpoints uint64 // highest id used
 	round       *round
-	roundTail   int64 // where the write-ahead log ended when the last round began
+	roundTail   int64     // where the write-ahead log ended when the last round began
+	roundEnded  time.Time // when the last round ended
 	forced      bool
 	roundCost   int64 // what the next checkpoint may take in the write-ahead log
 	refused     bool  // a system's proposal found no space since the last Tick

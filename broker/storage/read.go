@@ -118,6 +118,10 @@ func (r *reading) step() (done bool, err error) {
 		l.mu.RUnlock()
 		return true, err
 	}
+	if r.at < l.localStart && r.chunk.Batches > 0 {
+		l.mu.RUnlock()
+		return true, nil // what comes next left the disk meanwhile: it is no hole
+	}
 	r.until = min(r.until, l.end)
 	if r.at >= r.until {
 		l.mu.RUnlock()

@@ -49,6 +49,9 @@ func PlanRetention(now int64, s RetentionSettings, segs []SegmentInfo, active Se
 		if s.Bytes > Unlimited && over >= g.Bytes {
 			return true
 		}
+		if g.Bytes == 0 && s.Ms > Unlimited { // a hole keeps nothing
+			return true
+		}
 		return s.Ms > Unlimited && g.MaxTimestamp > noTimestamp && now-g.MaxTimestamp > s.Ms
 	}
 	blocked := false

@@ -86,6 +86,9 @@ func (l *Log) Overdraw(on bool) {
 	l.overdrawn = on
 }
 
+// MayGrow reports whether the limit allows for one more file than there are.
+func (l *Log) MayGrow() bool { return l.allocated+l.s.FileBytes <= l.s.BytesMax }
+
 // Do makes the file. It blocks.
 func (p *Prepare) Do() error {
 	f, err := createFile(p.fs, p.dir, p.head)

@@ -151,6 +151,13 @@ func (l *Log) Reserve(cost int64, system bool) bool {
 	return true
 }
 
+// Held reports whether a client's record of this cost is refused only for what
+// SetReserve keeps beyond the setting.
+func (l *Log) Held(cost int64) bool {
+	left := l.freeFor(max(cost, l.biggest)) - cost
+	return left < l.keep && left >= l.s.ReserveBytes
+}
+
 // Fits reports whether a record of this cost can ever be written.
 func (l *Log) Fits(cost int64) bool {
 	return cost <= l.s.FileBytes-fileHeaderBytes-l.s.ReserveBytes

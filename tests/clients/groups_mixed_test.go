@@ -74,8 +74,8 @@ func liveTools(t *testing.T, b *broker.Process, p *party) {
 	contains(t, refused(t, groupCommand, on("--group", p.group, "--delete")...), "GroupNotEmptyException")
 	contains(t, refused(t, groupCommand, on("--group", p.group, "--delete-offsets", "--topic", p.topic)...), "GroupSubscribedToTopic")
 	// The protocol of KIP-848 is not there, and the client says so at once.
-	contains(t, refused(t, "org.apache.kafka.tools.consumer.ConsoleConsumer", on("--topic", p.topic, "--group", "next",
-		"--command-property", "group.protocol=consumer", "--timeout-ms", "60000")...), "UnsupportedVersionException")
+	contains(t, refused(t, consumerPerf, on("--topic", p.topic, "--group", "next",
+		"--command-property", "group.protocol=consumer", "--num-records", "1", "--timeout", "60000")...), "UnsupportedVersionException")
 }
 
 // refused runs a tool and returns what it says about why it could not do

@@ -160,6 +160,9 @@ type party struct {
 	// ends are where the partitions end. Records from loud to calm, by
 	// partition, were sent while members or the broker came or went.
 	ends, loud, calm []int64
+	// steady are where the records end that were sent while two members stayed
+	// and the broker was killed.
+	steady []int64
 	// since are where the records begin that count; nil are the starts.
 	since []int64
 }
@@ -239,6 +242,7 @@ func (p *party) recovered(ctx context.Context) error {
 	if err := p.divided(ctx, 2, 2); err != nil {
 		return err
 	}
+	p.steady = slices.Clone(p.ends)
 	return p.caughtUp(ctx)
 }
 

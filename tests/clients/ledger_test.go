@@ -50,6 +50,9 @@ func (p *party) check(t *testing.T) {
 	if p.v.static {
 		p.unnoticed(t)
 	}
+	if p.steady != nil {
+		p.kept(t)
+	}
 	t.Logf("ends %v, read again after the kill %d, commits that failed %v", p.ends, twice, failed)
 }
 
@@ -110,4 +113,28 @@ func (p *party) unnoticed(t *testing.T) {
 		}
 	}
 	t.Error("the member that stayed did not read on")
+}
+
+// kept tells whether the members kept their places while the broker was killed.
+// Some clients join again after every error; the others must not have to.
+func (p *party) kept(t *testing.T) {
+	t.Helper()
+	for _, m := range p.ended {
+		var moved, pending []scenario.Event
+		inside := false
+		for _, e := range m.Events {
+			switch {
+			case e.Record != nil:
+				o, partition := e.Record.Offset, e.Record.Partition
+				inside = o >= p.loud[partition] && o < p.steady[partition]
+				if inside {
+					moved = append(moved, pending...)
+				}
+				pending = nil
+			case inside && (e.Assigned != nil || e.Revoked != nil):
+				pending = append(pending, e)
+			}
+		}
+		t.Logf("kept: %s %d", p.v.name(), len(moved))
+	}
 }

@@ -86,8 +86,14 @@ func (e *events) poll(ctx context.Context, cl *kgo.Client) error {
 	defer cancel()
 	fetches := cl.PollFetches(short)
 	defer cl.AllowRebalance()
-	if err := fetches.Err(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	for _, f := range fetches.Errors() {
+		var session *kgo.ErrGroupSession
+		switch {
+		case errors.As(f.Err, &session): // the client joins again
+			e.add(scenario.Event{Failed: f.Err.Error()})
+		case !errors.Is(f.Err, context.DeadlineExceeded):
+			return f.Err
+		}
 	}
 	if fetches.NumRecords() == 0 {
 		return ctx.Err()
