@@ -10,6 +10,7 @@ import (
 
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -267,7 +268,7 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 // room takes space for a proposal if it is there: in the write-ahead log for
 // its record, and on disk for the segment it ends up in.
 func (e *Engine) room(p proposal, system bool) bool {
-	if !system && e.diskFree-int64(len(p.data)) < e.c.DiskReserve {
+	if (!system || mutant.On(mutant.RetentionNeedsSpace)) && e.diskFree-int64(len(p.data)) < e.c.DiskReserve {
 		return false
 	}
 	// A group that is recovered and not started holds the log, and needs two

@@ -33,6 +33,8 @@ type view struct {
 	g          *segment
 	next       ident.Offset // where the search goes on behind this segment
 	stop       ident.Offset // batches from here on are in the tail
+	stopPos    int64        // where they begin in this file, at most
+	ceil       ident.Offset // where the segment ends
 	limit      int64        // bytes in the file
 	whole      bool
 	sealed     bool
@@ -220,8 +222,12 @@ func (l *Log) viewAt(at ident.Offset) (v view, ok bool) {
 		sealed: g.sealed, indexBytes: g.indexBytes, pending: g.pending,
 		maxTime: g.maxTime, maxTimeAt: g.maxTimeAt,
 	}
+	v.stopPos, v.ceil = g.bytes, l.end
+	if t := &l.tail; t.head < len(t.list) && t.list[t.head].g == g {
+		v.stopPos = t.list[t.head].pos
+	}
 	if g.sealed {
-		v.next = min(v.next, g.end)
+		v.next, v.ceil = min(v.next, g.end), g.end
 	}
 	return v, v.limit > 0
 }
@@ -239,7 +245,7 @@ func (l *Log) scan(v view, off ident.Offset) (*scanner, *handle, error) {
 		return nil, nil, err
 	}
 	s := &scanner{
-		f: h, name: v.g.data, pos: pos, limit: v.limit, floor: v.g.base,
+		f: h, name: v.g.data, pos: pos, limit: v.limit, floor: v.g.base, ceil: v.ceil,
 		whole: v.whole, ahead: scanAhead, alloc: l.cache.limits.Alloc,
 	}
 	return s, h, nil
@@ -263,15 +269,23 @@ func (r *reading) fromFile(v view) (done bool, err error) {
 			return true, err
 		}
 		base, last, size := ident.Offset(b.BaseOffset), ident.Offset(b.LastOffset()), int64(b.Size())
-		if base >= v.stop {
+		if s.pos >= v.stopPos {
 			r.at = v.stop
 			return false, nil
 		}
+		if base >= v.stop {
+			return true, s.damage("batch at offset %d, those from %d on begin at %d", base, v.stop, v.stopPos)
+		}
 		if last < r.at {
-			s.skip(b)
+			if err := s.pass(b, r.at); err != nil {
+				return true, err
+			}
 			continue
 		}
 		if last >= r.until {
+			if _, err := s.body(b); err != nil { // only then it does reach so far
+				return true, err
+			}
 			r.reachedUntil()
 			return true, nil
 		}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 
@@ -17,6 +18,7 @@ type scanner struct {
 	pos   int64        // of the next batch
 	limit int64        // bytes of the file that belong to the log
 	floor ident.Offset // no batch may start below
+	ceil  ident.Offset // no batch may reach; 0: not known
 	whole bool         // the limit lies between two batches
 	keep  bool
 	ahead int64 // how much to read at once
@@ -72,8 +74,55 @@ func (s *scanner) body(h record.Header) ([]byte, error) {
 	if !record.VerifyCRC(b) {
 		return nil, s.damage("batch checksum at offset %d", h.BaseOffset)
 	}
+	if err := s.follows(h); err != nil {
+		return nil, err
+	}
 	s.skip(h)
 	return b, nil
+}
+
+// follows checks the base offset, which no checksum covers, with the batch behind:
+// it must begin above this one's last offset.
+func (s *scanner) follows(h record.Header) error {
+	next, known, err := s.behind(h)
+	if err == nil && known && ident.Offset(h.LastOffset()) >= next {
+		err = s.damage("batch at offset %d to %d, the next begins at %d", h.BaseOffset, h.LastOffset(), next)
+	}
+	return err
+}
+
+// behind returns where the batch behind the present one begins, or where the
+// segment ends if there is none, as far as that is known.
+func (s *scanner) behind(h record.Header) (next ident.Offset, known bool, err error) {
+	at := s.pos + int64(h.Size())
+	if at+8 > s.limit {
+		return s.ceil, s.ceil > 0, nil
+	}
+	var b [8]byte
+	if from := at - s.bufAt; from >= 0 && from+8 <= int64(len(s.buf)) {
+		copy(b[:], s.buf[from:])
+	} else if _, err := s.f.ReadAt(b[:], at); errors.Is(err, io.EOF) {
+		return 0, false, s.damage("file ends below %d, %d bytes were written", at+8, s.limit)
+	} else if err != nil {
+		return 0, false, err
+	}
+	return ident.Offset(binary.BigEndian.Uint64(b[:])), true, nil
+}
+
+// pass moves behind a batch that ends below an offset, by its header. If the batch
+// behind begins there or below, that is so whatever this one holds, even if it is
+// damaged; else it is believed only if the checksum is right.
+func (s *scanner) pass(h record.Header, at ident.Offset) error {
+	next, known, err := s.behind(h)
+	if err != nil {
+		return err
+	}
+	if known && next >= s.floor && next <= at {
+		s.skip(h)
+		return nil
+	}
+	_, err = s.body(h)
+	return err
 }
 
 // buffered reports whether so many bytes from the position on need no read.

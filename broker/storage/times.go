@@ -218,19 +218,24 @@ func (l *Log) walkFile(v view, at, until ident.Offset, minTime int64, fn batchFu
 			return false, err
 		}
 		base, last := ident.Offset(b.BaseOffset), ident.Offset(b.LastOffset())
-		if base >= v.stop {
+		if s.pos >= v.stopPos {
 			return false, nil
 		}
-		if base >= until {
-			return true, nil
+		if base >= v.stop {
+			return false, s.damage("batch at offset %d, those from %d on begin at %d", base, v.stop, v.stopPos)
 		}
 		if last < at {
-			s.skip(b)
+			if err := s.pass(b, at); err != nil {
+				return false, err
+			}
 			continue
 		}
 		data, err := s.body(b)
 		if err != nil {
 			return false, err
+		}
+		if base >= until {
+			return true, nil
 		}
 		if b.MaxTimestamp < minTime {
 			continue
