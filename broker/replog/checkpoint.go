@@ -45,7 +45,9 @@ func (e *Engine) advanceRound() {
 			return
 		}
 		if !e.roomForRound() {
-			e.wal.Overdraw(true)
+			if e.roomForFile() {
+				e.wal.Overdraw(true)
+			}
 			return
 		}
 		e.beginRound()
@@ -124,7 +126,7 @@ func costOfRound(bytes int64) int64 {
 // space for one that does, unless another file can be made for that.
 func (e *Engine) roomForRound() bool {
 	keep := int64(0)
-	if another := e.wal.MayGrow() && e.diskFree >= e.c.WAL.FileBytes; !another && !e.wouldFree() {
+	if another := e.wal.MayGrow() && e.roomForFile(); !another && !e.wouldFree() {
 		keep = e.roundCost
 	}
 	if !e.reserveBlocks(e.roundCost + keep) {
@@ -133,6 +135,10 @@ func (e *Engine) roomForRound() bool {
 	e.wal.Unreserve(keep)
 	return true
 }
+
+// roomForFile reports whether the disk has room for another file of the
+// write-ahead log without what is kept for deletion.
+func (e *Engine) roomForFile() bool { return e.diskFree >= e.c.DiskReserve+e.c.WAL.FileBytes }
 
 // reserveBlocks takes n bytes, a multiple of wal.Block, for several writes.
 func (e *Engine) reserveBlocks(n int64) bool {
@@ -188,7 +194,7 @@ func (e *Engine) starved() bool {
 		wanted += int64(len(e.stalled[0].p.data))
 		// What is kept for checkpoints follows the size of the last one: states
 		// that have shrunk since need another.
-		if changed && e.wal.Held(e.stalled[0].p.cost) && e.now.Sub(e.roundEnded) >= shrinkEvery {
+		if changed && e.roomForFile() && e.wal.Held(e.stalled[0].p.cost) && e.now.Sub(e.roundEnded) >= shrinkEvery {
 			return true
 		}
 	}

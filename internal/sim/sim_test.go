@@ -84,6 +84,7 @@ func TestSeeds(t *testing.T) {
 // Seeds that found something once, with what it was.
 var found = map[uint64]string{
 	20758: "a flipped length in a batch's header made a reader step over the rest of the log",
+	30693: "files of the write-ahead log took the space that deletion needs on a full disk",
 	12940: "restarts in a row used up what the write-ahead log kept for a checkpoint",
 }
 

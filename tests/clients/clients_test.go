@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -112,6 +113,9 @@ func executeWith(ctx context.Context, stdin io.Reader, program string, args ...s
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
+	// What the program runs itself ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	// A child that inherits the pipes must not keep the test waiting.
 	cmd.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer

@@ -18,10 +18,7 @@ func TestMixedGroup(t *testing.T) {
 	b := start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	p := &party{
-		v: variant{client: franz(), strategy: "range"}, topic: "mixed", group: "mixed",
-		dir: t.TempDir(), addr: b.Addr(), look: newLookout(t, b.Addr()),
-	}
+	p := newParty(t, newLookout(t, b.Addr()), b.Addr(), variant{client: franz(), strategy: "range"}, "mixed")
 	createTopicWide(ctx, t, p.look.cl, p.topic, groupPartitions, nil)
 	must := func(err error) {
 		t.Helper()
@@ -41,9 +38,7 @@ func TestMixedGroup(t *testing.T) {
 	t.Run("tools", func(t *testing.T) { liveTools(t, b, p) })
 
 	// It has the shortest session timeout of its own, 10 s.
-	p.members["sarama"].crash()
-	<-p.members["sarama"].done
-	delete(p.members, "sarama")
+	p.crash("sarama")
 	must(p.divided(ctx, 1, 1, 1, 1))
 	must(p.caughtUp(ctx))
 	p.since = slices.Clone(p.ends) // what was read before, nobody tells who crashed

@@ -89,27 +89,22 @@ func (p *party) enter(t *testing.T, ledger [][]sighting, m scenario.Membership, 
 }
 
 // unnoticed fails if the member that stayed was given or lost partitions while
-// the other, a static one, was away. The records of the round before and of the
-// round during its absence tell when that was.
+// the other, a static one, was away: between the round of records behind the loud
+// ones and the next, which was sent when the other was back.
 func (p *party) unnoticed(t *testing.T) {
 	t.Helper()
 	stayed := p.ended[len(p.ended)-1]
-	var between []scenario.Event
 	inside := false
 	for _, e := range stayed.Events {
 		switch {
 		case e.Record != nil:
-			// Behind the loud records are one round, that of the absence, and
-			// one after it.
-			inside = e.Record.Offset >= p.calm[e.Record.Partition] && e.Record.Offset < p.calm[e.Record.Partition]+perRound
-			if e.Record.Offset >= p.calm[e.Record.Partition]+perRound {
-				for _, x := range between {
-					t.Errorf("while the other was away: assigned %v, revoked %v", x.Assigned, x.Revoked)
-				}
+			back := p.calm[e.Record.Partition] + perRound
+			if e.Record.Offset >= back {
 				return
 			}
+			inside = e.Record.Offset >= p.calm[e.Record.Partition]
 		case inside && (e.Assigned != nil || e.Revoked != nil):
-			between = append(between, e)
+			t.Errorf("while the other was away: assigned %v, revoked %v", e.Assigned, e.Revoked)
 		}
 	}
 	t.Error("the member that stayed did not read on")

@@ -75,6 +75,20 @@ func (l *lookout) shares(ctx context.Context, group string) ([]int, string, erro
 	return out, described[group].State, nil
 }
 
+// memberID returns the id that a static member has at the moment.
+func (l *lookout) memberID(ctx context.Context, group, instance string) (string, error) {
+	described, err := l.admin.DescribeGroups(ctx, group)
+	if err = errors.Join(err, described.Error()); err != nil {
+		return "", err
+	}
+	for _, m := range described[group].Members {
+		if m.InstanceID != nil && *m.InstanceID == instance {
+			return m.MemberID, nil
+		}
+	}
+	return "", fmt.Errorf("%s has no member %s", group, instance)
+}
+
 // pause is between two looks at what somebody waits for.
 const pause = 50 * time.Millisecond
 
