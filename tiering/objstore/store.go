@@ -134,7 +134,7 @@ func Open(ctx context.Context, rawURL string, o Options) (Store, error) {
 // information, and without the values of parameters that Open does not know.
 func Redact(rawURL string) string {
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Opaque != "" {
+	if err != nil || u.Opaque != "" || u.Scheme == "" {
 		return notURL // what it holds cannot be told apart
 	}
 	u.User = nil
@@ -153,8 +153,8 @@ func Redact(rawURL string) string {
 	}
 	u.RawQuery = q.Encode()
 	shown := u.String()
-	if _, err := url.Parse(shown); err != nil {
-		return notURL
+	if again, err := url.Parse(shown); err != nil || again.User != nil {
+		return notURL // it reads differently than it did
 	}
 	return shown
 }
