@@ -62,7 +62,7 @@ var jvm = []string{
 }
 
 // patience is how long one program may run. A test that runs into it fails.
-const patience = 150 * time.Second
+const patience = 5 * time.Minute
 
 var files atomic.Int64
 

@@ -20,7 +20,8 @@ func TestCrashTier(t *testing.T) {
 	rounds := crashRounds(t)
 	port := broker.FreePort(t)
 	p := start(t, port, "remote.log.manager.task.interval.ms=100", "log.retention.check.interval.ms=300", "tier.cache.bytes=16MiB")
-	create(t, port, topic, partitions, "remote.storage.enable=true", "segment.bytes=1048576", "local.retention.bytes=1")
+	create(t, port, topic, partitions, "remote.storage.enable=true", "segment.bytes=1048576", "local.retention.bytes=1",
+		"compression.type=uncompressed") // or a slow machine fills no segment
 	l := startLoad(t, port, topic, partitions, func(id, n int) string { return fmt.Sprintf("%d/%d/%0400d", id, n, n) })
 	rng := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
 	for range rounds {
@@ -31,8 +32,10 @@ func TestCrashTier(t *testing.T) {
 	acks := l.finish(t)
 	ends := logEnds(t, port, topic, partitions)
 	cold := int64(0)
-	for _, o := range askOffsets(t, port, topic, partitions, earliestLocal) {
-		cold += o
+	for end := time.Now().Add(30 * time.Second); cold == 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for _, o := range askOffsets(t, port, topic, partitions, earliestLocal) {
+			cold += o
+		}
 	}
 	records := readAll(t, port, topic, partitions, ends)
 	judge(t, acks, records)

@@ -4,7 +4,7 @@
 const fs = require('node:fs')
 const { setTimeout: sleep } = require('node:timers/promises')
 
-const patience = 140000 // milliseconds; running into it is a failure in any case
+const patience = 240000 // milliseconds; running into it is a failure in any case
 
 // member lets kafkajs commit by itself, which it does after each batch.
 async function member(kafka, params, got) {

@@ -235,7 +235,7 @@ def member(broker, params):
     command += ["-G", params["group"], params["topic"]]
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
         with subprocess.Popen(command, stdout=printed, stderr=said) as child:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + 2 * PATIENCE
             while not os.path.exists(params["until"]) and child.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
             child.terminate()

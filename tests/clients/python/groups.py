@@ -6,7 +6,7 @@ import time
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-PATIENCE = 140  # seconds; running into it is a failure in any case
+PATIENCE = 240  # seconds; running into it is a failure in any case
 
 
 def fail(why):

@@ -95,7 +95,12 @@ func member(addr string, p memberParams) (membership, error) {
 	}
 	c.Consumer.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{strategy()}
 	c.Consumer.Group.InstanceId = p.Instance
+	// Without a broker there is no consumer: its users have to try again.
 	g, err := sarama.NewConsumerGroup([]string{addr}, p.Group, c)
+	for until := time.Now().Add(patience); errors.Is(err, sarama.ErrOutOfBrokers) && time.Now().Before(until); {
+		time.Sleep(100 * time.Millisecond)
+		g, err = sarama.NewConsumerGroup([]string{addr}, p.Group, c)
+	}
 	if err != nil {
 		return membership{}, err
 	}
@@ -111,7 +116,7 @@ func member(addr string, p memberParams) (membership, error) {
 		}
 	}()
 	e := &events{topic: p.Topic}
-	deadline := time.Now().Add(2 * patience)
+	deadline := time.Now().Add(4 * patience)
 	for ctx.Err() == nil {
 		// The documented loop: after each rebalance, and after what the client
 		// gave up on, it is called again.

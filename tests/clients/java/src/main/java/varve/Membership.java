@@ -55,7 +55,7 @@ final class Membership {
         ArrayNode events = out.putArray("events");
         try (var c = consumer(p)) {
             c.subscribe(List.of(params.get("topic").textValue()), new Listener(events));
-            long deadline = System.nanoTime() + Client.PATIENCE_MS * 1_000_000L;
+            long deadline = System.nanoTime() + 2 * Client.PATIENCE_MS * 1_000_000L;
             for (boolean ending = false; !ending;) {
                 if (System.nanoTime() - deadline > 0) {
                     throw new IllegalStateException("not told to end after " + events.size() + " events");
