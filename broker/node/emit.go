@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,15 +40,10 @@ const (
 	deliverBytesMax = 256 << 10
 )
 
-// outboxShare is which part of a file of the write-ahead log all outboxes
-// together may take. They are in every checkpoint, and the log keeps room for
-// more than three times a checkpoint's states: with more, nobody could write.
-const outboxShare = 8
-
 // outboxRoom implements partition.Config.OutboxRoom. What could never be taken
 // is refused for good.
 func (n *Node) outboxRoom(bytes int64) error {
-	most := n.c.Engine.WAL.FileBytes / outboxShare
+	most := n.checkpointShare()
 	if bytes > most {
 		return fmt.Errorf("%w: %d bytes of dead letters or routed records in one batch, at most %d", record.ErrTooLarge, bytes, most)
 	}
@@ -167,11 +161,8 @@ func (n *Node) makeTarget(topic string, origin ident.Partition, d *delivery) {
 		return // being deleted
 	}
 	d.busy = true
-	var id ident.TopicID
-	binary.LittleEndian.PutUint64(id[:], n.c.Entropy())
-	binary.LittleEndian.PutUint64(id[8:], n.c.Entropy())
 	create := metadata.CreateTopic{
-		Name: topic, TopicID: id, Partitions: int32(len(from.Partitions)), ReplicationFactor: 1,
+		Name: topic, TopicID: n.randomID(), Partitions: int32(len(from.Partitions)), ReplicationFactor: 1,
 		Configs: []metadata.KV{{Name: "cleanup.policy", Value: "delete"}}, TimeMs: n.now.UnixMilli(),
 	}
 	done := func(r metadata.Result) {

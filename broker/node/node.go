@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -211,6 +212,21 @@ func (n *Node) trimTail() {
 			}
 		})
 	}
+}
+
+// shareOfFile is which part of a file of the write-ahead log outboxes, manifests
+// and producers may take, each of all partitions together. They are in every
+// checkpoint, and the log keeps room for more than three times a checkpoint's
+// states: with more, nobody could write.
+const shareOfFile = 8
+
+func (n *Node) checkpointShare() int64 { return n.c.Engine.WAL.FileBytes / shareOfFile }
+
+// randomID returns 16 random bytes, for a topic or an upload.
+func (n *Node) randomID() (id [16]byte) {
+	binary.LittleEndian.PutUint64(id[:], n.c.Entropy())
+	binary.LittleEndian.PutUint64(id[8:], n.c.Entropy())
+	return id
 }
 
 // Checkpoint asks for a checkpoint of everything; Checkpointing reports whether

@@ -9,11 +9,6 @@ import (
 	"github.com/varvelog/varve/broker/partition"
 )
 
-// producerShare is which part of a file of the write-ahead log the state of all
-// idempotent producers together may take; it is in every checkpoint, like
-// outboxes and manifests.
-const producerShare = 8
-
 // Times of watching over it.
 const (
 	producersLookEvery = time.Second
@@ -29,7 +24,7 @@ func (n *Node) shedProducers() {
 		return
 	}
 	n.producersLooked = n.now
-	most := n.c.Engine.WAL.FileBytes / producerShare
+	most := n.checkpointShare()
 	total := int64(0)
 	var holders []*partition.Partition
 	n.mu.RLock()

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -162,7 +161,7 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 		n.commitVerified(id, c, plan)
 		return
 	}
-	if !r.Partition.UploadDue(now, plan) {
+	if _, ok := r.Partition.NextSegment(now, plan); !ok {
 		c.failures, c.err = 0, nil // perhaps retention took what failed
 		return
 	}
@@ -181,9 +180,7 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 	}
 	c.busy = true
 	t.uploads++
-	j := UploadJob{Topic: topic.Name, ID: id, Segment: u, Partition: r.Partition}
-	binary.LittleEndian.PutUint64(j.Object[:], n.c.Entropy())
-	binary.LittleEndian.PutUint64(j.Object[8:], n.c.Entropy())
+	j := UploadJob{Topic: topic.Name, ID: id, Object: n.randomID(), Segment: u, Partition: r.Partition}
 	n.c.Tier.Tier.Upload(j, func(s manifest.Segment, err error) {
 		t.uploads--
 		switch {
@@ -204,7 +201,7 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 func (n *Node) commitVerified(id ident.Partition, c *copying, plan partition.TierPlan) {
 	v := *c.verified
 	c.verified = nil
-	if u, ok := c.r.Partition.NextUpload(n.now.UnixMilli(), plan); ok && v.Base == u.Base && v.End == u.End {
+	if g, ok := c.r.Partition.NextSegment(n.now.UnixMilli(), plan); ok && v.Base == g.Base && v.End == g.End {
 		c.busy = true
 		n.commitCopy(id, c, v)
 		return
@@ -212,10 +209,6 @@ func (n *Node) commitVerified(id ident.Partition, c *copying, plan partition.Tie
 	c.failures, c.err = 0, nil
 	n.discardUnnamed(id, c.r, v)
 }
-
-// manifestShare is which part of a file of the write-ahead log all manifests
-// together may take; they are in every checkpoint, like outboxes.
-const manifestShare = 8
 
 // manifestRoom refuses uploads that checkpoints have no room for.
 func (n *Node) manifestRoom() error {
@@ -227,7 +220,7 @@ func (n *Node) manifestRoom() error {
 		}
 	}
 	n.mu.RUnlock()
-	if most := n.c.Engine.WAL.FileBytes / manifestShare / manifest.SegmentBytes; entries >= most {
+	if most := n.checkpointShare() / manifest.SegmentBytes; entries >= most {
 		return fmt.Errorf("%w: the cold tier has %d segments; a larger wal.file.bytes allows for more, and a larger segment.bytes needs fewer", errManifestFull, entries)
 	}
 	return nil

@@ -88,7 +88,7 @@ func TestManifestsAndProducersShareTheCheckpoint(t *testing.T) {
 	g.plan.Settings.SegmentBytes = 100
 	g.n.Reconfigure()
 	drive(t, g.n, g.now)
-	full := 512 << 10 / manifestShare / manifest.SegmentBytes
+	full := 512 << 10 / shareOfFile / manifest.SegmentBytes
 	for round := 0; g.part(0).Tiered().Len() < full && round < 100; round++ {
 		for range 50 {
 			if !g.produceAs(-1) {

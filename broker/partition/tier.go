@@ -113,7 +113,7 @@ type Upload struct {
 // the manifest grows without gaps. Only what is below the last stable offset is
 // ever uploaded, and closed segments are. now is in ms.
 func (p *Partition) NextUpload(now int64, plan TierPlan) (Upload, bool) {
-	g, ok := p.dueUpload(now, plan)
+	g, ok := p.NextSegment(now, plan)
 	if !ok {
 		return Upload{}, false
 	}
@@ -124,34 +124,31 @@ func (p *Partition) NextUpload(now int64, plan TierPlan) (Upload, bool) {
 	return u, true
 }
 
-// UploadDue reports whether NextUpload would return a segment, for less work.
-func (p *Partition) UploadDue(now int64, plan TierPlan) bool {
-	_, ok := p.dueUpload(now, plan)
-	return ok
-}
-
-func (p *Partition) dueUpload(now int64, plan TierPlan) (storage.SegmentInfo, bool) {
+// NextSegment returns the segment that NextUpload would return, for less work.
+func (p *Partition) NextSegment(now int64, plan TierPlan) (storage.SegmentInfo, bool) {
 	if !plan.Copy || p.committing || p.serving() != nil {
 		return storage.SegmentInfo{}, false
 	}
-	g, behind, ok := p.uncopied()
-	return g, ok && plan.due(now, g, behind) && p.log.Written(g.Base)
+	next := p.uncopied()
+	if len(next) == 0 {
+		return storage.SegmentInfo{}, false
+	}
+	g, behind := next[0], p.log.Active().Bytes
+	for _, s := range next[1:] {
+		behind += s.Bytes
+	}
+	return g, plan.due(now, g, behind) && p.log.Written(g.Base)
 }
 
-// uncopied returns the oldest closed segment that is not in the tier, and how
-// many bytes lie behind it.
-func (p *Partition) uncopied() (g storage.SegmentInfo, behind int64, ok bool) {
+// uncopied returns the closed segments that are not in the tier, oldest first.
+func (p *Partition) uncopied() []storage.SegmentInfo {
+	sealed := p.log.Sealed()
 	end, some := p.tier.list.End()
-	for _, s := range p.log.Sealed() {
-		switch {
-		case ok:
-			behind += s.Bytes
-		case some && s.Base < end, s.End <= p.log.Start():
-		default:
-			g, ok = s, true
-		}
+	n := 0
+	for n < len(sealed) && (some && sealed[n].Base < end || sealed[n].End <= p.log.Start()) {
+		n++
 	}
-	return g, behind + p.log.Active().Bytes, ok
+	return sealed[n:]
 }
 
 // due reports whether a segment is old enough to be uploaded.
@@ -176,14 +173,11 @@ func (p *Partition) OpenUpload(u *Upload) (*storage.SealedFile, func(), error) {
 
 // Backlog returns how many closed segments are not in the tier, and their bytes.
 func (p *Partition) Backlog() (segments int, bytes int64) {
-	end, some := p.Tiered().End()
-	for _, s := range p.log.Sealed() {
-		if !(some && s.Base < end) && s.End > p.log.Start() {
-			segments++
-			bytes += s.Bytes
-		}
+	waiting := p.uncopied()
+	for _, s := range waiting {
+		bytes += s.Bytes
 	}
-	return segments, bytes
+	return len(waiting), bytes
 }
 
 // commitToken waits for the outcome of a tier commit.
@@ -219,8 +213,8 @@ func (p *Partition) applyTierCommit(d entry.Entry, token any) error {
 	if err != nil || len(rest) != 0 || len(d.Payload) != 0 {
 		return errState
 	}
-	g, _, ok := p.uncopied()
-	accepted := ok && g.Base == s.Base && g.End == s.End && g.Bytes == s.DataBytes || mutant.On(mutant.CommitOutOfOrder)
+	next := p.uncopied()
+	accepted := len(next) > 0 && next[0].Base == s.Base && next[0].End == s.End && next[0].Bytes == s.DataBytes || mutant.On(mutant.CommitOutOfOrder)
 	if accepted {
 		if p.tier.list, err = p.tier.list.Append(s); err != nil {
 			return err
@@ -258,11 +252,10 @@ func (p *Partition) applyTierDrop(d entry.Entry) error {
 	if !mutant.On(mutant.DropKeepsLogStart) {
 		p.log.AdvanceStart(p.log.LocalStart())
 	}
-	p.started(d.Time)
 	if end, ok := p.tier.list.End(); ok {
 		p.tier.trim(end, d.Time)
-		p.publish()
 	}
+	p.started(d.Time)
 	return nil
 }
 
