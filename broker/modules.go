@@ -133,7 +133,7 @@ func (s *moduleStore) Put(ctx context.Context, bin []byte) error {
 	for i := range total {
 		chunk := bin[i*moduleChunkBytes : min((i+1)*moduleChunkBytes, len(bin))]
 		key := fmt.Sprintf("%x/%d/%d", d, i, total)
-		if err := s.append(ctx, p, &record.Record{Key: []byte(key), Value: chunk}); err != nil {
+		if err := s.append(ctx, p, record.Record{Key: []byte(key), Value: chunk}); err != nil {
 			return fmt.Errorf("keep module %x: %w", d, err)
 		}
 	}
@@ -141,22 +141,13 @@ func (s *moduleStore) Put(ctx context.Context, bin []byte) error {
 }
 
 // append writes one record into the log and waits until it is durable.
-func (s *moduleStore) append(ctx context.Context, p *partition.Partition, r *record.Record) error {
-	now := s.b.c.Now().UnixMilli()
-	b := record.NewBuilder(record.DefaultParams(record.None, now))
-	if err := b.Append(r); err != nil {
-		return err
-	}
-	batch, err := b.Finish(-1)
-	if err != nil {
-		return err
-	}
-	h, err := record.ParseHeader(batch)
+func (s *moduleStore) append(ctx context.Context, p *partition.Partition, r record.Record) error {
+	a, err := partition.NewAppend([]record.Record{r}, s.b.c.Now().UnixMilli())
 	if err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	a := &partition.Append{Entry: partition.NewEntry(batch, now, 0, nil), Header: h, Done: func(a *partition.Append) { done <- a.Err }}
+	a.Done = func(a *partition.Append) { done <- a.Err }
 	s.b.owner.post(func(*node.Node) { p.Produce(a) })
 	select {
 	case err := <-done:

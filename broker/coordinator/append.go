@@ -146,22 +146,15 @@ func (s *shard) write(now time.Time, records []group.Record, landed func(*partit
 
 // buildAppend makes one batch of records.
 func buildAppend(records []group.Record, now time.Time) (*partition.Append, error) {
-	ms := now.UnixMilli()
-	b := record.NewBuilder(record.DefaultParams(record.None, ms))
-	for i, r := range records {
-		if err := b.Append(&record.Record{OffsetDelta: int32(i), Key: r.Key, Value: r.Value}); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
-		}
+	own := make([]record.Record, 0, len(records))
+	for _, r := range records {
+		own = append(own, record.Record{Key: r.Key, Value: r.Value})
 	}
-	batch, err := b.Finish(-1)
+	a, err := partition.NewAppend(own, now.UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
-	h, err := record.ParseHeader(batch)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
-	}
-	return &partition.Append{Entry: partition.NewEntry(batch, ms, 0, nil), Header: h}, nil
+	return a, nil
 }
 
 // landed answers the operations of a batch.

@@ -62,6 +62,27 @@ func NewEntry(batch []byte, time int64, generation uint64, patch func(batch []by
 	return b
 }
 
+// NewAppend returns the append of one uncompressed batch of the broker's own
+// records, whose offset deltas it sets. now is in ms.
+func NewAppend(records []record.Record, now int64) (*Append, error) {
+	b := record.NewBuilder(record.DefaultParams(record.None, now))
+	for i := range records {
+		records[i].OffsetDelta = int32(i)
+		if err := b.Append(&records[i]); err != nil {
+			return nil, err
+		}
+	}
+	batch, err := b.Finish(-1)
+	if err != nil {
+		return nil, err
+	}
+	h, err := record.ParseHeader(batch)
+	if err != nil {
+		return nil, err
+	}
+	return &Append{Entry: NewEntry(batch, now, 0, nil), Header: h}, nil
+}
+
 // regenerate sets the generation of an entry that nobody else has seen yet.
 func (a *Append) regenerate(generation uint64) {
 	a.Generation = generation
