@@ -322,10 +322,16 @@ func TestConsumeFollows(t *testing.T) {
 		before := s.must("", "consume tail --until end").out
 		done := make(chan result, 1)
 		go func() { done <- s.run("", line) }()
-		// Whether it is connected yet shows nowhere, so records come until it ends.
+		// Whether it is connected yet shows nowhere, so records come until it
+		// ends. They come from a client: two commands at once would share
+		// urfave/cli's help flag, a global of that package. The topic is a new
+		// one in every round, so the client is too.
+		c := newKafka(t, kafka)
 		var got result
 		for ended := false; !ended; {
-			s.must("x\n", "produce tail --quiet")
+			if err := c.ProduceSync(t.Context(), &kgo.Record{Topic: "tail", Value: []byte("x")}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
 			select {
 			case got = <-done:
 				ended = true
