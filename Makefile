@@ -55,8 +55,8 @@ sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many
 mutants: ## prove that the simulator finds planted mistakes
 	$(GO) test -tags mutants ./internal/sim -run TestMutants -count=1 -v -timeout 0
 
-fuzz: ## run each fuzz target for TIME=10s
-	@scripts/fuzz.sh $(TIME)
+fuzz: ## run each fuzz target, or those that match TARGET, for TIME=10s
+	@scripts/fuzz.sh '$(TIME)' '$(TARGET)'
 
 bench: ## run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...

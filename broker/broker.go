@@ -283,7 +283,7 @@ func (b *Broker) serve() *sync.WaitGroup {
 func (b *Broker) wireSettings() wire.Settings {
 	return wire.Settings{
 		Known:         kafka.Known,
-		FrameBytesMax: int(b.s.SocketRequestMaxBytes), MemoryBytes: b.s.MemoryRequestBytes,
+		FrameBytesMax: int(b.s.SocketRequestMaxBytes), MemoryBytes: b.s.MemoryRequestBytes, AnswerBytes: b.s.MemoryResponseBytes,
 		ConnectionsMax: int(b.s.MaxConnections), ConnectionsMaxPerIP: int(b.s.MaxConnectionsPerIP),
 		IdleMax: b.s.ConnectionsMaxIdle, Now: b.c.Now,
 	}

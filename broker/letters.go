@@ -5,6 +5,7 @@ import (
 
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/plugins/deadletter"
 	"github.com/varvelog/varve/plugins/pipeline"
@@ -43,5 +44,6 @@ func (letters) Build(from node.Origin, emissions []partition.Emission, _ int64) 
 			return nil, fmt.Errorf("emission %d: %w", item.Position, err)
 		}
 	}
+	failpoint.Hit(failpoint.LettersBuilt)
 	return b.Finish(-1)
 }

@@ -121,7 +121,12 @@ func (s *scraper) connections(k *metric.Sink) {
 	k.Gauge(metrics.RequestMemory, float64(stats.LargeBytes), "large")
 	k.Gauge(metrics.RequestMemoryLimit, float64(small), "small")
 	k.Gauge(metrics.RequestMemoryLimit, float64(large), "large")
+	k.Gauge(metrics.RequestMemory, float64(stats.ArrivingBytes), "arriving")
+	k.Gauge(metrics.RequestMemoryLimit, float64(small), "arriving")
 	k.Gauge(metrics.RequestMemoryWaiting, float64(stats.Waiting))
+	k.Gauge(metrics.ResponseMemory, float64(stats.AnswerBytes))
+	k.Gauge(metrics.ResponseMemoryLimit, float64(s.b.server.AnswerBudget()))
+	k.Gauge(metrics.ResponseMemoryWaiting, float64(stats.AnswersWaiting))
 }
 
 func (s *scraper) storage(k *metric.Sink) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/metric"
 )
 
@@ -68,7 +69,11 @@ func (o *owner) turn() {
 	now := o.now()
 	for _, t := range done {
 		o.out--
+		passing(t, o.n)
 		o.n.Done(now, t)
+		if t.Class() == replog.ClassCommit {
+			failpoint.Hit(failpoint.CommitReplied)
+		}
 	}
 	for _, f := range events {
 		f(o.n)
@@ -76,6 +81,23 @@ func (o *owner) turn() {
 	for _, t := range o.n.Poll(now) {
 		o.out++
 		o.pools.perform(t)
+	}
+}
+
+// passing is where tests let the process die: a task is done, and nobody knows.
+func passing(t replog.Task, n *node.Node) {
+	switch t.Class() {
+	case replog.ClassCommit:
+		if n.Checkpointing() {
+			failpoint.Hit(failpoint.CheckpointDone)
+		}
+		failpoint.Hit(failpoint.CommitDone)
+	case replog.ClassPrepare:
+		failpoint.Hit(failpoint.PrepareDone)
+	case replog.ClassSegment:
+		failpoint.Hit(failpoint.SegmentDone)
+	case replog.ClassSync:
+		failpoint.Hit(failpoint.SyncDone)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/varvelog/varve/broker/node"
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/tiering/manifest"
 	"github.com/varvelog/varve/tiering/objstore"
@@ -139,6 +140,7 @@ func (t *tierHost) config() node.TierConfig {
 func (t *tierHost) Upload(j node.UploadJob, done func(manifest.Segment, error)) {
 	t.writers.run(func() {
 		s, err := t.upload(j)
+		failpoint.Hit(failpoint.TierUploaded)
 		if t.b.life.Err() != nil {
 			return // shutting down: nobody is to be told, and the next life uploads again
 		}
@@ -211,6 +213,7 @@ func (t *tierHost) delete(page func(context.Context) (n int, more bool, err erro
 			t.failed.Add(1)
 			t.b.c.Log.Warn(text, "error", err)
 		}
+		failpoint.Hit(failpoint.TierDiscarded)
 		t.b.owner.post(func(*node.Node) { done(err) })
 	})
 }

@@ -1,49 +1,80 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the repository, one after the other, for the time
-# given as the only argument (10s by default). Goes on after a failure, so that
-# one run shows all of them, and fails at the end.
+# Runs every fuzz target of the repository for the time given as the first
+# argument (10s by default), two at a time with one worker each. A second
+# argument is a pattern that the names of targets, with their directories, must
+# match. Goes on after a failure, so that one run shows all of them, and fails at
+# the end. Prints one line per target:
+#
+#   directory target: inputs tried, new interesting ones, result
+#
+# and, for one that fails, what go test said. The input that failed is kept by go
+# test below testdata/fuzz of the package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 time=${1:-10s}
+pattern=${2:-.}
+jobs=2
+
 targets=$(grep -rnoE --include='*_test.go' --exclude-dir=.git --exclude-dir=node_modules --exclude-dir=testdata \
-	'^func Fuzz[A-Za-z0-9_]*' . | sed -E 's|^(.*)/[^/]*:[0-9]+:func (Fuzz.*)$|\1 \2|' | sort -u) || true
+	'^func Fuzz[A-Za-z0-9_]*' . | sed -E 's|^(.*)/[^/]*:[0-9]+:func (Fuzz.*)$|\1 \2|' | sort -u | grep -E -- "$pattern") || true
 if [ -z "$targets" ]; then
 	echo 'no fuzz target found' >&2
 	exit 1
 fi
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
 
-# Minimising an input has its own bound: left to its default of a minute it
-# takes all of a short run.
-run() {
-	(cd "$1" && go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 10x . </dev/null) 2>&1 | tee "$log"
+# attempt runs one target once. Minimising an input has its own bound: left to
+# its default of a minute it takes all of a short run.
+attempt() {
+	(cd "$1" && go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 10x -parallel 1 . </dev/null) >"$3" 2>&1
 }
 
-failed=()
-while read -r dir name; do
-	echo "fuzz $dir $name for $time"
-	if run "$dir" "$name"; then
-		continue
-	fi
-	# On a busy machine go test sometimes reports the end of its own fuzztime as
-	# a failure, without an input. That, and nothing else, is tried again.
-	passed=
-	for _ in 1 2 3; do
+# target runs one target and reports it. On a busy machine go test sometimes
+# reports the end of its own fuzztime as a failure, without an input. That, and
+# nothing else, is tried again.
+target() {
+	local dir=$1 name=$2 log=$3 result=failed
+	for _ in 1 2 3 4; do
+		if attempt "$dir" "$name" "$log"; then
+			result=ok
+			break
+		fi
 		if ! grep -q 'context deadline exceeded' "$log" || grep -q 'Failing input' "$log"; then
 			break
 		fi
-		if run "$dir" "$name"; then
-			passed=yes
-			break
-		fi
 	done
-	[ -n "$passed" ] || failed+=("$dir $name")
-done <<<"$targets"
+	local execs new
+	execs=$(sed -nE 's/.*execs: ([0-9]+).*/\1/p' "$log" | tail -n 1)
+	new=$(sed -nE 's/.*new interesting: ([0-9]+).*/\1/p' "$log" | tail -n 1)
+	local line="$dir $name: ${execs:-0} inputs, ${new:-0} new, $result"
+	if [ "$result" = failed ]; then
+		line=$line$'\n'$(sed 's/^/    /' "$log")
+	fi
+	printf '%s\n' "$line" # in one write
+	echo "${execs:-0} ${new:-0} $result $dir $name" >"$log.result"
+}
 
-if [ "${#failed[@]}" -gt 0 ]; then
-	printf 'fuzz target failed: %s\n' "${failed[@]}" >&2
-	exit 1
-fi
+# One worker and what feeds it share a core.
+export GOMAXPROCS=1
+started=$SECONDS
+n=0
+while read -r dir name; do
+	while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+		wait -n || true
+	done
+	n=$((n + 1))
+	target "$dir" "$name" "$out/$n" &
+done <<<"$targets"
+wait
+
+awk -v targets="$n" -v seconds="$((SECONDS - started))" '
+	{ execs += $1; new += $2 }
+	$3 != "ok" { failed[++f] = $4 " " $5 }
+	END {
+		printf "%d targets, %d inputs, %d new, %d failed, %d s\n", targets, execs, new, f, seconds
+		for (i = 1; i <= f; i++) print "fuzz target failed: " failed[i]
+		exit f > 0
+	}' "$out"/*.result

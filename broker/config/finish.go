@@ -74,6 +74,10 @@ func (b *Broker) compare() []error {
 			"below socket.request.max.bytes, so the largest request could never be read", "raise it or lower socket.request.max.bytes",
 		},
 		{
+			b.MemoryResponseBytes < 2*b.Topic.MaxMessageBytes, "memory.response.bytes",
+			"below twice message.max.bytes, so there would be no room for the largest batch", "raise it or lower message.max.bytes",
+		},
+		{
 			b.Topic.MaxMessageBytes >= b.SocketRequestMaxBytes, "message.max.bytes",
 			"not below socket.request.max.bytes, so the largest batch could never be sent", "lower it or raise socket.request.max.bytes",
 		},

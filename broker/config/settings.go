@@ -36,6 +36,7 @@ type Broker struct {
 	FetchMaxBytes          int64
 	FetchSessionSlots      int32
 	MemoryRequestBytes     int64
+	MemoryResponseBytes    int64
 	DecompressedMaxBytes   int64
 	PartitionQueueBytes    int64
 	RetentionCheckInterval time.Duration

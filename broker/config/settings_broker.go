@@ -81,6 +81,10 @@ var networkSettings = []setting{
 		Doc: "Memory for the requests of all connections together, taken before a request is read. At least `socket.request.max.bytes`. Varve's own.",
 	}, field: func(b *Broker) any { return &b.MemoryRequestBytes }},
 	{Property: property.Property{
+		Name: "memory.response.bytes", Type: property.Bytes, Default: "268435456", Bounds: property.Between(16<<20, 1<<40), Scope: property.StaticBroker,
+		Doc: "Memory for the answers of all connections together that clients have not taken yet. A fetch waits for its share and may get less than it asks for; one batch always fits. At least twice `message.max.bytes`. Varve's own.",
+	}, field: func(b *Broker) any { return &b.MemoryResponseBytes }},
+	{Property: property.Property{
 		Name: "max.connections", Type: property.Int, Default: "2147483647", Bounds: property.AtLeast(0), Scope: property.StaticBroker,
 		Doc: "Connections that are open at once; further ones are closed as they come.",
 	}, field: func(b *Broker) any { return &b.MaxConnections }},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -58,9 +59,9 @@ func (s *shard) Append(_ time.Time, records []group.Record, done func(time.Time,
 		err = fmt.Errorf("%w: %d bytes wait to be appended to partition %d", ErrUnavailable, s.waitingBytes, s.id.Index)
 	}
 	if err != nil || len(records) == 0 {
-		s.c.post(func() {
+		s.c.h.Later(func() {
 			if !s.stopped {
-				done(s.c.h.Now(), err)
+				done(s.c.now, err)
 			}
 		})
 		return
@@ -115,7 +116,7 @@ func (s *shard) write(now time.Time, records []group.Record, landed func(*partit
 		a = &partition.Append{Err: err}
 	}
 	a.Done = func(a *partition.Append) {
-		s.c.post(func() {
+		s.c.h.Later(func() {
 			if s.c.writes[s.p]--; s.c.writes[s.p] == 0 {
 				delete(s.c.writes, s.p)
 			}
@@ -166,10 +167,12 @@ func (s *shard) landed(a *partition.Append) {
 		s.stop(err)
 		return
 	}
-	now := s.c.h.Now()
+	now := s.c.now
+	failpoint.Hit(failpoint.GroupLanded)
 	for _, op := range ops {
 		op.done(now, err)
 	}
+	failpoint.Hit(failpoint.GroupAnswered)
 }
 
 // outcome names the failure of an append in this package's terms. lost says that

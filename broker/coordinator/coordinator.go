@@ -1,18 +1,16 @@
+//varve:shell one goroutine, its queue and its alarm drive the core
+
 package coordinator
 
 import (
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/varvelog/varve/broker/group"
-	"github.com/varvelog/varve/broker/metadata"
-	"github.com/varvelog/varve/broker/node"
-	"github.com/varvelog/varve/broker/partition"
-	"github.com/varvelog/varve/internal/ident"
 )
 
 // Topic holds the records of all groups.
@@ -46,21 +44,9 @@ const (
 	retryAfter = time.Second
 )
 
-// Host is what the coordinator needs of its broker. Any goroutine may call it,
-// and no method blocks.
+// Host is a Coordinator's broker.
 type Host interface {
-	// Ready reports whether the broker serves.
-	Ready() bool
-	// Image returns the cluster metadata.
-	Image() *metadata.Image
-	// Replica returns this broker's replica of a partition, or nil.
-	Replica(ident.Partition) *node.Replica
-	// Post calls f on the goroutine that owns the partitions, in order.
-	Post(f func())
-	// Command proposes a change of the cluster metadata.
-	Command(metadata.Command, func(metadata.Result))
-	// Run performs work that may wait for the disk.
-	Run(f func())
+	Broker
 	// After calls f once, about when d has passed, unless stop is called before.
 	After(d time.Duration, f func()) (stop func())
 	// Now is the broker's clock.
@@ -70,7 +56,6 @@ type Host interface {
 // Coordinator coordinates the groups whose partitions this broker leads.
 type Coordinator struct {
 	h   Host
-	s   Settings
 	log *slog.Logger
 
 	mu       sync.Mutex
@@ -79,36 +64,37 @@ type Coordinator struct {
 	ended    bool // Close was called
 	wake     chan struct{}
 	done     chan struct{}
-	closing  atomic.Bool // loads give up
 
 	// The goroutine's own.
+	core     *Core
 	draining bool
-	topic    *metadata.Topic              // as it was when last looked for; nil if there is none
-	image    *metadata.Image              // that the offsets were last compared with
-	shards   []*shard                     // by partition; nil is unknown
-	writes   map[*partition.Partition]int // being appended, also by shards that ended
-	toLoad   []*shard
-	loads    int
-	all      []func(time.Time, []*group.Shard, error) // wait for all shards
-	creating []func(error)                            // wait for the topic
-	checked  time.Time
 	armed    time.Time // when the alarm comes; zero if none is set
 	disarm   func()
 }
 
+// edge is the coordinator as its core sees it.
+type edge struct {
+	Host
+	c *Coordinator
+}
+
+// Later implements Edge.
+func (e edge) Later(f func()) { e.c.later(f) }
+
 // New starts a coordinator. Close ends it.
 func New(h Host, s Settings, log *slog.Logger) *Coordinator {
 	s.Group.Entropy, s.Group.Observe = entropy, observe(log)
-	if s.snapshotBytes == 0 {
-		s.snapshotBytes = snapshotBatchBytes
-	}
-	c := &Coordinator{
-		h: h, s: s, log: log, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		writes: map[*partition.Partition]int{},
-	}
+	c := &Coordinator{h: h, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	c.core = NewCore(edge{h, c}, s, log)
 	go c.run()
 	c.nudge()
 	return c
+}
+
+// entropy gives the ids of members and topics.
+func entropy() (b [16]byte) {
+	rand.Read(b[:]) // it never fails
+	return b
 }
 
 // Do calls f with the shard of a group, or with why there is none, once, on the
@@ -120,17 +106,7 @@ func (c *Coordinator) Do(groupID string, f func(now time.Time, s *group.Shard, e
 			f(time.Time{}, nil, err)
 			return
 		}
-		c.ensure(func(err error) {
-			var s *shard
-			if err == nil {
-				s, err = c.serving(c.partitionFor(groupID))
-			}
-			if err != nil {
-				f(time.Time{}, nil, err)
-				return
-			}
-			s.whenClean(f)
-		})
+		c.core.Do(c.h.Now(), groupID, f)
 	})
 }
 
@@ -143,15 +119,7 @@ func (c *Coordinator) Find(groupID string, done func(error)) {
 			done(err)
 			return
 		}
-		c.ensure(func(err error) {
-			if err == nil {
-				_, err = c.serving(c.partitionFor(groupID))
-			}
-			if errors.Is(err, ErrLoading) {
-				err = nil
-			}
-			done(err)
-		})
+		c.core.Find(c.h.Now(), groupID, done)
 	})
 }
 
@@ -163,12 +131,7 @@ func (c *Coordinator) All(f func(now time.Time, shards []*group.Shard, err error
 			f(time.Time{}, nil, err)
 			return
 		}
-		if c.check(); len(c.all) >= requestsMax {
-			f(time.Time{}, nil, ErrUnavailable)
-			return
-		}
-		c.all = append(c.all, f)
-		c.answerAll()
+		c.core.All(c.h.Now(), f)
 	})
 }
 
@@ -180,7 +143,7 @@ func (c *Coordinator) Make(done func(error)) {
 			done(err)
 			return
 		}
-		c.ensure(done)
+		c.core.Make(c.h.Now(), done)
 	})
 }
 
@@ -190,19 +153,14 @@ func (c *Coordinator) Make(done func(error)) {
 func (c *Coordinator) Drain() {
 	c.post(func() {
 		c.draining = true
-		for _, s := range c.shards {
-			if s != nil {
-				s.drain()
-			}
-		}
-		c.release(ErrNotCoordinator)
+		c.core.Drain(c.h.Now())
 	})
 }
 
 // Close answers everything that still waits and ends the coordinator. It blocks
 // until that is done.
 func (c *Coordinator) Close() {
-	c.closing.Store(true)
+	c.core.closing.Store(true)
 	c.mu.Lock()
 	c.ended = true
 	c.mu.Unlock()
@@ -235,8 +193,12 @@ func (c *Coordinator) request(f func(error)) {
 	c.nudge()
 }
 
-// post queues the outcome of something under way. After the end nobody waits for
-// it.
+// later implements Edge: it queues the outcome of something under way. After the
+// end nobody waits for it.
+func (c *Coordinator) later(f func()) {
+	c.post(func() { c.core.Turn(c.h.Now(), f) })
+}
+
 func (c *Coordinator) post(f func()) {
 	c.mu.Lock()
 	c.events = append(c.events, f)
@@ -285,37 +247,17 @@ func (c *Coordinator) guard(f func()) {
 	defer func() {
 		if r := recover(); r != nil {
 			c.log.Error("the group coordinator failed; groups are loaded again", "error", r, "stack", string(debug.Stack()))
-			c.stopAll()
+			c.core.stopAll()
 			c.nudge()
 		}
 	}()
 	f()
 }
 
-// advance lets time pass and hands out what shards want to append.
+// advance lets time pass.
 func (c *Coordinator) advance() {
 	now := c.h.Now()
-	if !now.Before(c.checked.Add(checkEvery)) {
-		c.checked = now
-		c.check()
-	}
-	next := c.checked.Add(checkEvery)
-	for _, s := range c.shards {
-		if s == nil || s.g == nil {
-			continue
-		}
-		if at := s.g.Next(); !at.IsZero() && !now.Before(at) {
-			s.g.Tick(now)
-		}
-		s.flush(now)
-		if s.g == nil { // it has ended
-			continue
-		}
-		if at := s.g.Next(); !at.IsZero() && at.Before(next) {
-			next = at
-		}
-	}
-	c.arm(now, next)
+	c.arm(now, c.core.Advance(now))
 }
 
 // arm asks to be woken at a time, unless that is so already.
@@ -337,18 +279,5 @@ func (c *Coordinator) end() {
 	if c.disarm != nil {
 		c.disarm()
 	}
-	c.stopAll()
-	c.release(ErrNotCoordinator)
-}
-
-// release answers the requests that wait for the topic or for all shards.
-func (c *Coordinator) release(err error) {
-	creating, all := c.creating, c.all
-	c.creating, c.all = nil, nil
-	for _, done := range creating {
-		done(err)
-	}
-	for _, f := range all {
-		f(time.Time{}, nil, err)
-	}
+	c.core.End()
 }

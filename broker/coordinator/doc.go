@@ -29,10 +29,11 @@
 //
 // # Concurrency
 //
-// One goroutine owns all shards and calls what is given to Do, All and Find. Its
-// queue takes at most requestsMax requests, beyond which they are refused;
-// everything else in it is the outcome of something under way, of which there is
-// a bounded number for each shard. A log is read on the host's pool, by whoever
+// Core is the deciding part: deterministic, with the time as an argument, and owned
+// by one goroutine. Coordinator is that goroutine, which calls what is given to Do,
+// All and Find. Its queue takes at most requestsMax requests, beyond which they are
+// refused; everything else in it is the outcome of something under way, of which
+// there is a bounded number for each shard. A log is read on the host's pool, by whoever
 // then owns the shard that it builds; at most loadsMax at a time.
 //
 // # Not here

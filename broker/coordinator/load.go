@@ -17,7 +17,7 @@ const loadBytes = 1 << 20
 // enqueue has a shard loaded: at once if it is its turn, else soon. What an
 // earlier shard of the partition is still appending comes first, or the replay
 // would miss it; the next check tries again.
-func (c *Coordinator) enqueue(s *shard, first bool) {
+func (c *Core) enqueue(s *shard, first bool) {
 	if s.loading || s.queued && !first || c.writes[s.p] > 0 {
 		return
 	}
@@ -39,7 +39,7 @@ func (c *Coordinator) enqueue(s *shard, first bool) {
 }
 
 // loadNext begins to load what waits.
-func (c *Coordinator) loadNext() {
+func (c *Core) loadNext() {
 	for c.loads < loadsMax && len(c.toLoad) > 0 {
 		s := c.toLoad[0]
 		c.toLoad = c.toLoad[1:]
@@ -51,20 +51,20 @@ func (c *Coordinator) loadNext() {
 		c.loads++
 		c.h.Run(func() {
 			g, size, err := s.replay()
-			c.post(func() { c.loaded(s, g, size, err) })
+			c.h.Later(func() { c.loaded(s, g, size, err) })
 		})
 	}
 }
 
 // loaded takes what replay made.
-func (c *Coordinator) loaded(s *shard, g *group.Shard, size int64, err error) {
+func (c *Core) loaded(s *shard, g *group.Shard, size int64, err error) {
 	c.loads--
 	s.loading = false
 	if !s.stopped {
 		if _, o, now := c.replica(s.id.Index); now != nil || o.LeaderEpoch != s.epoch {
 			s.stop(ErrNotCoordinator)
 		} else if err != nil {
-			s.failed, s.retry = err, c.h.Now().Add(retryAfter)
+			s.failed, s.retry = err, c.now.Add(retryAfter)
 			c.log.Error("groups cannot be loaded; tried again", "topic", Topic, "partition", s.id.Index, "error", err)
 		} else {
 			s.serve(g, size)

@@ -71,7 +71,7 @@ func (s *shard) flushSnapshot(now time.Time) {
 			s.stop(err)
 		case err != nil: // what is in the log of it does no harm
 			s.active, s.parts = false, nil
-			s.pause = s.c.h.Now().Add(rewriteRetry)
+			s.pause = s.c.now.Add(rewriteRetry)
 			s.c.log.Warn("the log of groups cannot be rewritten; tried again later", "partition", s.id.Index, "error", err)
 		case s.first < 0:
 			s.first = a.Base
@@ -83,12 +83,12 @@ func (s *shard) flushSnapshot(now time.Time) {
 // any state in it the log begins at its end.
 func (s *shard) trim() {
 	s.trimming = true
-	first, before := s.first, s.before
+	first, before, now := s.first, s.before, s.c.now
 	r := &partition.StartRequest{Offset: first, Done: func(_ ident.Offset, err error) {
-		s.c.post(func() {
+		s.c.h.Later(func() {
 			s.trimming = false
 			if err != nil {
-				s.pause = s.c.h.Now().Add(rewriteRetry)
+				s.pause = s.c.now.Add(rewriteRetry)
 				return
 			}
 			s.logBytes -= before
@@ -99,6 +99,6 @@ func (s *shard) trim() {
 			r.Done(-1, partition.ErrNotLeader)
 			return
 		}
-		s.p.DeleteRecords(r, s.c.h.Now().UnixMilli())
+		s.p.DeleteRecords(r, now.UnixMilli())
 	})
 }

@@ -107,7 +107,7 @@ func TestCommitsWithinARewrite(t *testing.T) {
 			}
 		}
 	}
-	w.c.Do("g", func(time.Time, *group.Shard, error) { w.c.s.RewriteBytes = 1 })
+	w.c.Do("g", func(time.Time, *group.Shard, error) { w.c.core.s.RewriteBytes = 1 })
 	w.hold()
 	var waiting []<-chan error
 	for g := range 10 { // the last of them is the last in the snapshot too
@@ -213,7 +213,7 @@ func TestRewriteOfNothing(t *testing.T) {
 	if o, err := w.fetch("g", "t"); err != nil || o != -1 {
 		t.Fatalf("offset %d, %v", o, err)
 	}
-	w.c.Do("g", func(time.Time, *group.Shard, error) { w.c.s.RewriteBytes = 1 })
+	w.c.Do("g", func(time.Time, *group.Shard, error) { w.c.core.s.RewriteBytes = 1 })
 	if err := w.commit("g", "t", 1, ""); err != nil { // behind the rewrite
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -33,12 +32,12 @@ func partitionFor(groupID string, partitions int32) int32 {
 }
 
 // partitionFor is for a topic that exists.
-func (c *Coordinator) partitionFor(groupID string) int32 {
+func (c *Core) partitionFor(groupID string) int32 {
 	return partitionFor(groupID, int32(len(c.topic.Partitions)))
 }
 
 // ensure calls done when the topic exists: at once if it does.
-func (c *Coordinator) ensure(done func(error)) {
+func (c *Core) ensure(done func(error)) {
 	c.look()
 	if c.topic != nil {
 		done(nil)
@@ -57,16 +56,15 @@ func (c *Coordinator) ensure(done func(error)) {
 		return
 	}
 	c.h.Command(c.command(), func(r metadata.Result) {
-		c.post(func() { c.created(r.Err) })
+		c.h.Later(func() { c.created(r.Err) })
 	})
 }
 
 // command makes the topic.
-func (c *Coordinator) command() metadata.CreateTopic {
-	now := c.h.Now()
+func (c *Core) command() metadata.CreateTopic {
 	brokers := min(c.h.Image().BrokerCount(), math.MaxInt16)
 	cmd := metadata.CreateTopic{
-		Name: Topic, Partitions: c.s.Partitions, Internal: true, TimeMs: now.UnixMilli(),
+		Name: Topic, Partitions: c.s.Partitions, Internal: true, TimeMs: c.now.UnixMilli(),
 		ReplicationFactor: int16(max(1, min(int(c.s.ReplicationFactor), brokers))),
 		Configs: []metadata.KV{
 			{Name: "cleanup.policy", Value: "compact"},
@@ -74,12 +72,12 @@ func (c *Coordinator) command() metadata.CreateTopic {
 			{Name: "segment.bytes", Value: strconv.FormatInt(c.s.SegmentBytes, 10)},
 		},
 	}
-	rand.Read(cmd.TopicID[:]) // it never fails
+	cmd.TopicID = c.s.Group.Entropy()
 	return cmd
 }
 
 // created takes the outcome of making the topic.
-func (c *Coordinator) created(err error) {
+func (c *Core) created(err error) {
 	if errors.Is(err, metadata.ErrTopicExists) {
 		err = nil
 	}
@@ -97,7 +95,7 @@ func (c *Coordinator) created(err error) {
 }
 
 // look finds the topic, and drops the shards of one that is gone.
-func (c *Coordinator) look() {
+func (c *Core) look() {
 	t, _ := c.h.Image().Topic(Topic)
 	if t != c.topic && (t == nil || c.topic == nil || t.ID != c.topic.ID) {
 		c.stopAll()
@@ -109,7 +107,7 @@ func (c *Coordinator) look() {
 }
 
 // stopAll stops every shard.
-func (c *Coordinator) stopAll() {
+func (c *Core) stopAll() {
 	for _, s := range c.shards {
 		if s != nil {
 			s.stop(ErrNotCoordinator)
@@ -119,7 +117,7 @@ func (c *Coordinator) stopAll() {
 
 // replica returns this broker's replica of a partition and the epoch under which
 // it leads.
-func (c *Coordinator) replica(index int32) (*partition.Partition, partition.Offsets, error) {
+func (c *Core) replica(index int32) (*partition.Partition, partition.Offsets, error) {
 	id := ident.Partition{Topic: c.topic.ID, Index: index}
 	r := c.h.Replica(id)
 	switch {
@@ -140,7 +138,7 @@ func (c *Coordinator) replica(index int32) (*partition.Partition, partition.Offs
 
 // serving returns the shard of a partition if it serves; else it is loaded if it
 // can be, before others that wait for their turn.
-func (c *Coordinator) serving(index int32) (*shard, error) {
+func (c *Core) serving(index int32) (*shard, error) {
 	p, o, err := c.replica(index)
 	s := c.shards[index]
 	if s != nil && (err != nil || !s.current(p, o)) {
@@ -157,7 +155,7 @@ func (c *Coordinator) serving(index int32) (*shard, error) {
 	case s.g != nil:
 		c.compare()
 		return s, nil
-	case s.failed != nil && c.h.Now().Before(s.retry):
+	case s.failed != nil && c.now.Before(s.retry):
 		return nil, fmt.Errorf("%w: partition %d: %w", ErrUnavailable, index, s.failed)
 	}
 	c.enqueue(s, true)
@@ -166,12 +164,12 @@ func (c *Coordinator) serving(index int32) (*shard, error) {
 
 // check looks at every partition of the topic: it stops the shards of those that
 // are led no more, and loads those that are led.
-func (c *Coordinator) check() {
+func (c *Core) check() {
 	c.look()
 	if c.topic == nil || c.draining || !c.h.Ready() {
 		return
 	}
-	now := c.h.Now()
+	now := c.now
 	for i := range c.topic.Partitions {
 		index := int32(i)
 		p, o, err := c.replica(index)
@@ -198,7 +196,7 @@ func (c *Coordinator) check() {
 }
 
 // answerAll answers the requests for all shards when none is being loaded.
-func (c *Coordinator) answerAll() {
+func (c *Core) answerAll() {
 	if len(c.all) == 0 {
 		return
 	}
@@ -218,6 +216,6 @@ func (c *Coordinator) answerAll() {
 	waiting := c.all
 	c.all = nil
 	for _, f := range waiting {
-		f(c.h.Now(), shards, err)
+		f(c.now, shards, err)
 	}
 }

@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"time"
 
@@ -12,7 +11,8 @@ import (
 
 // Settings of a coordinator.
 type Settings struct {
-	// Group are those of each shard; New sets Entropy and Observe.
+	// Group are those of each shard; New sets Entropy and Observe. Entropy is
+	// for topic ids as well.
 	Group group.Config
 	// What the topic is made with, its replicas as far as there are brokers.
 	Partitions        int32
@@ -47,12 +47,6 @@ func SettingsOf(b *config.Broker) Settings {
 		Group: g, Partitions: b.OffsetsTopicPartitions, ReplicationFactor: b.OffsetsTopicReplication,
 		SegmentBytes: b.OffsetsTopicSegmentBytes, RewriteBytes: defaultRewriteBytes,
 	}
-}
-
-// entropy gives member ids.
-func entropy() (b [16]byte) {
-	rand.Read(b[:]) // it never fails
-	return b
 }
 
 var eventTexts = map[group.EventKind]string{

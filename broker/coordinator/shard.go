@@ -12,7 +12,7 @@ import (
 // shard is one partition of the topic, and the groups in it once they are
 // loaded. The coordinator's goroutine owns it.
 type shard struct {
-	c     *Coordinator
+	c     *Core
 	id    ident.Partition
 	p     *partition.Partition
 	epoch ident.Epoch
@@ -35,7 +35,7 @@ type shard struct {
 
 // begin makes the shard of a partition that this broker leads. One without
 // records serves at once.
-func (c *Coordinator) begin(p *partition.Partition, o partition.Offsets) *shard {
+func (c *Core) begin(p *partition.Partition, o partition.Offsets) *shard {
 	s := &shard{c: c, id: p.ID(), p: p, epoch: o.LeaderEpoch, image: c.h.Image()}
 	c.shards[s.id.Index] = s
 	if o.LogStart == o.HighWatermark && c.writes[p] == 0 {
@@ -51,7 +51,7 @@ func (s *shard) current(p *partition.Partition, o partition.Offsets) bool {
 
 // serve begins to serve with what was loaded.
 func (s *shard) serve(g *group.Shard, bytes int64) {
-	now := s.c.h.Now()
+	now := s.c.now
 	s.g, s.failed, s.logBytes = g, nil, bytes
 	g.Start(now)
 	s.dropUnknown(now, s.image, s.c.h.Image())

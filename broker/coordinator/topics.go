@@ -11,7 +11,7 @@ import (
 // compare drops the offsets of topics that were deleted since the last time,
 // also if there is another topic of the same name by now. It comes before any
 // request that could commit to that one.
-func (c *Coordinator) compare() {
+func (c *Core) compare() {
 	img, last := c.h.Image(), c.image
 	if img == last || !c.h.Ready() {
 		return
@@ -25,7 +25,7 @@ func (c *Coordinator) compare() {
 			}
 		}
 	}
-	now := c.h.Now()
+	now := c.now
 	for _, s := range c.shards {
 		switch {
 		case s == nil || s.g == nil: // it looks when it is loaded
@@ -65,7 +65,7 @@ func (s *shard) dropTopics(now time.Time, gone []string) {
 	s.drops++
 	s.g.DropTopics(now, gone, func(err error) {
 		s.drops--
-		s.c.post(s.clean)
+		s.c.h.Later(s.clean)
 		if err != nil {
 			s.unsure = true
 			s.c.log.Warn("offsets of deleted topics cannot be removed; tried again", "partition", s.id.Index, "error", err)
@@ -81,7 +81,7 @@ type request func(now time.Time, s *group.Shard, err error)
 func (s *shard) whenClean(f request) {
 	switch {
 	case s.drops == 0:
-		f(s.c.h.Now(), s.g, nil)
+		f(s.c.now, s.g, nil)
 	case len(s.held) >= requestsMax:
 		f(time.Time{}, nil, fmt.Errorf("%w: offsets of deleted topics are being removed", ErrUnavailable))
 	default:
@@ -97,6 +97,6 @@ func (s *shard) clean() {
 	held := s.held
 	s.held = nil
 	for _, f := range held {
-		f(s.c.h.Now(), s.g, nil)
+		f(s.c.now, s.g, nil)
 	}
 }

@@ -94,7 +94,7 @@ func produce(h *Handlers, c *Call) {
 		p.refusal = partition.ErrNotLeader
 	}
 	f.each(p)
-	c.Release() // every batch was copied
+	c.ReleaseBody() // every batch was copied
 	appends := int32(0)
 	for i := range p.batches {
 		if p.batches[i].Append != nil {
@@ -114,6 +114,7 @@ func (p *produceCall) landed(*partition.Append) {
 		return
 	}
 	p.observe()
+	p.c.Release() // the copies are in the log, or refused
 	if p.acks != acksNone {
 		p.c.Reply(p.encode())
 		return
@@ -192,14 +193,22 @@ func (p *produceCall) prepare(t *produceTopic, part *producePart, records []byte
 	if len(records) == 0 {
 		return nil, fmt.Errorf("%w: no batch, a partition takes exactly one", record.ErrInvalidRecord)
 	}
+	if done := p.h.unpack(records); done != nil {
+		defer done()
+	}
 	info, err := record.Validate(records, p.limits(t.set))
 	if err != nil {
 		return nil, err
 	}
 	logAppend := t.set.TimestampType == "LogAppendTime"
 	if codec, level, ok := recompression(t.set, info.Header.Codec()); ok {
+		had := len(records)
 		if records, err = recompress(records, &info.Header, codec, level, p.h.b.Config().DecompressedMaxBytes); err != nil {
 			return nil, err
+		}
+		// A small request may hold many batches that grow.
+		if grown := len(records) - had; grown > 0 && !p.c.Grow(int64(grown)) {
+			return nil, fmt.Errorf("no memory for %d bytes once compressed with %v: %w", len(records), codec, partition.ErrQueueFull)
 		}
 		if int64(len(records)) > t.set.MaxMessageBytes {
 			return nil, fmt.Errorf("%w: %d bytes once compressed with %v", record.ErrTooLarge, len(records), codec)

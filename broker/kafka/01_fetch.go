@@ -80,10 +80,12 @@ func fetch(h *Handlers, c *Call, q *kmsg.FetchRequest) {
 	}
 	f := &fetchCall{
 		h: h, c: c,
-		lim:  planLimits(q.MinBytes, q.MaxBytes, q.IsolationLevel, h.b.Config().FetchMaxBytes),
-		wait: time.Duration(max(q.MaxWaitMillis, 0)) * time.Millisecond,
+		asked: planLimits(q.MinBytes, q.MaxBytes, q.IsolationLevel, h.b.Config().FetchMaxBytes),
+		wait:  time.Duration(max(q.MaxWaitMillis, 0)) * time.Millisecond,
 	}
+	f.lim = f.asked
 	f.resolve(q, n)
+	f.least, f.most = f.needs()
 	c.Release()
 	f.start()
 }
@@ -120,6 +122,26 @@ func (f *fetchCall) resolve(q *kmsg.FetchRequest, n int) {
 			f.parts = append(f.parts, part)
 		}
 	}
+}
+
+// fetchedPartitionBytes is what a partition takes in an answer, beside its records.
+const fetchedPartitionBytes = 64
+
+// needs returns how much memory an answer must have, since the first batch is
+// returned whatever its size, and how much it has at most.
+func (f *fetchCall) needs() (least, most int64) {
+	var topic *metadata.Topic
+	batch := int64(0)
+	for i := range f.parts {
+		p := &f.parts[i]
+		most = min(most+int64(max(p.maxBytes, 0)), int64(f.asked.maxBytes))
+		if p.err == nil && p.topic != topic {
+			topic = p.topic
+			batch = max(batch, f.h.b.Topic(topic).MaxMessageBytes)
+		}
+	}
+	rest := int64(len(f.parts)) * fetchedPartitionBytes
+	return batch + rest, most + rest
 }
 
 // fetched is what one look at all partitions found.
@@ -289,7 +311,7 @@ func (f *fetchCall) grown() bool {
 		if err != nil || checkFetch(&o, part.epoch, part.from) != nil {
 			return true
 		}
-		if left := int(part.maxBytes) - part.counted; f.lim.until(&o) > part.seen && (left > 0 || part.counted == 0) {
+		if left := min(int(part.maxBytes), f.lim.maxBytes) - part.counted; f.lim.until(&o) > part.seen && (left > 0 || part.counted == 0) {
 			chunk, err := part.p.Read(part.seen, f.lim.until(&o), left, part.counted == 0)
 			if err != nil {
 				return true

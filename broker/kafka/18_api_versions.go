@@ -14,7 +14,6 @@ package kafka
 //   - It is answered also while the broker does not serve (K4).
 
 import (
-	"fmt"
 	"sort"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -33,9 +32,8 @@ func apiVersions(h *Handlers, c *Call) {
 		return
 	}
 	q := kmsg.NewPtrApiVersionsRequest()
-	q.SetVersion(c.Version)
-	if err := q.ReadFrom(c.Body); err != nil {
-		c.Fail(fmt.Errorf("decode ApiVersions version %d: %w: %w", c.Version, errFrame, err))
+	if err := decode(c, q); err != nil {
+		c.Fail(err)
 		return
 	}
 	if c.Version >= 3 {

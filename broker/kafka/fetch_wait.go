@@ -13,8 +13,11 @@ import (
 type fetchCall struct {
 	h      *Handlers
 	c      *Call
-	lim    fetchLimits
+	lim    fetchLimits // of the look that is being taken
+	asked  fetchLimits
 	wait   time.Duration
+	least  int64 // bytes that an answer needs to have, and may have at most
+	most   int64
 	topics []fetchTopic
 	parts  []fetchPart
 
@@ -58,20 +61,26 @@ func (f *fetchCall) wake(over, gone bool) {
 }
 
 // run looks until it has answered or nothing new has happened since it looked.
-// After the answer running stays set, so that nothing runs it again.
+// After the answer running stays set, so that nothing runs it again. It looks when
+// there is memory for what it may find, and is woken when there is.
 func (f *fetchCall) run() {
 	for {
 		f.mu.Lock()
 		f.woken = false
 		over, gone := f.over, f.gone
 		f.mu.Unlock()
-		if gone {
+		if gone || f.closed() {
 			f.finish()
 			f.c.NoReply()
 			return
 		}
-		if f.look(over) {
-			return
+		if f.reserve() {
+			if f.look(over) {
+				return
+			}
+			if !f.cold { // what is being read from the cold tier has its place
+				f.c.Unreserve()
+			}
 		}
 		f.mu.Lock()
 		if !f.woken {
@@ -80,6 +89,27 @@ func (f *fetchCall) run() {
 			return
 		}
 		f.mu.Unlock()
+	}
+}
+
+// reserve takes memory for what a look may find, and limits it to that.
+func (f *fetchCall) reserve() bool {
+	bytes, ok := f.c.Reserve(f.least, f.most, f.Notify)
+	if ok && !f.cold {
+		f.lim = f.asked
+		f.lim.maxBytes = min(f.lim.maxBytes, int(bytes))
+		f.lim.minBytes = min(f.lim.minBytes, f.lim.maxBytes)
+	}
+	return ok
+}
+
+// closed reports whether the connection has closed.
+func (f *fetchCall) closed() bool {
+	select {
+	case <-f.c.Conn.Done():
+		return true
+	default:
+		return false
 	}
 }
 

@@ -75,7 +75,9 @@ func (c *Call) Respond(r kmsg.Response) {
 		errorCodes(r, c.failed)
 	}
 	r.SetVersion(c.Version)
-	c.Reply(r.AppendTo(nil))
+	body := r.AppendTo(nil)
+	c.Release() // a client that reads no answers holds no memory of requests
+	c.Reply(body)
 }
 
 // NoReply answers without a response, as wire.Request does.

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"runtime"
+
 	"github.com/varvelog/varve/broker/config"
 	"github.com/varvelog/varve/internal/record"
 )
@@ -23,6 +25,22 @@ func recompression(set *config.Topic, have record.Codec) (codec record.Codec, le
 		return have, 0, false
 	}
 	return codec, level, codec != have
+}
+
+// unpackers is how many compressed batches are looked into at a time: each takes
+// as much memory as its codec looks back, whatever its size.
+func unpackers() int { return max(2, runtime.GOMAXPROCS(0)) }
+
+// unpack waits for one of the turns in which compressed batches are looked into,
+// and returns what ends it; nil for a batch that is not compressed. What it waits
+// for is computation of a bounded length, nothing else.
+func (h *Handlers) unpack(batch []byte) (done func()) {
+	header, err := record.ParseHeader(batch)
+	if err != nil || header.Codec() == record.None {
+		return nil
+	}
+	h.unpacking <- struct{}{}
+	return func() { <-h.unpacking }
 }
 
 // recompress returns a validated batch with its records compressed otherwise.

@@ -87,12 +87,18 @@ var (
 	NetworkReceivedBytes = table.Counter("varve_network_received_bytes_total", "Bytes of requests that were read.")
 	NetworkSentBytes     = table.Counter("varve_network_sent_bytes_total", "Bytes of answers that were handed to connections.")
 	RequestMemory        = table.Gauge("varve_request_memory_bytes",
-		"Memory that requests hold while they are read and handled: large is Produce, small all others.", budget)
+		"Memory that requests hold: large is Produce, and what decodes to more than the others may have; small are all others once they have arrived, arriving before.", budget)
 	RequestMemoryLimit = table.Gauge("varve_request_memory_limit_bytes",
 		"Bound of that memory. Connections wait where a request does not fit.", budget)
 	RequestMemoryWaiting = table.Gauge("varve_request_memory_waiting_connections",
 		"Connections whose next request waits for memory.")
-	budget = metric.OneOf("budget", "small", "large")
+	budget         = metric.OneOf("budget", "small", "large", "arriving")
+	ResponseMemory = table.Gauge("varve_response_memory_bytes",
+		"Memory of answers that clients have not taken yet, and what is reserved for those of Fetch.")
+	ResponseMemoryLimit = table.Gauge("varve_response_memory_limit_bytes",
+		"Bound of that memory. Fetches wait where an answer does not fit.")
+	ResponseMemoryWaiting = table.Gauge("varve_response_memory_waiting_requests",
+		"Fetches that wait for memory for their answers.")
 )
 
 var _ = table.Section("Write-ahead log, segments and caches")

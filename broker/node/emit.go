@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 )
@@ -32,6 +34,11 @@ type delivery struct {
 	delivered uint64 // everything below is in its target
 	busy      bool   // a delivery, or the making of a topic, is in flight
 	told      string // why the last attempt failed, as the operator was told
+
+	// To another broker.
+	request uint64 // what is asked, 0: nothing
+	sent    time.Time
+	attempt int
 }
 
 // Bounds of one delivery.
@@ -96,7 +103,7 @@ func (n *Node) emit(id ident.Partition, r *Replica) {
 		n.stuck(d, Event{Partition: id, Topic: r.Topic, Err: err, Text: "an emission has no target; the outbox holds it"})
 		return
 	}
-	target, ok := n.target(topic, id, d)
+	to, info, ok := n.target(topic, id, d)
 	if !ok {
 		return
 	}
@@ -105,17 +112,22 @@ func (n *Node) emit(id ident.Partition, r *Replica) {
 		n.stuck(d, Event{Partition: id, Topic: r.Topic, Err: err, Text: "emissions cannot be made into records; the outbox holds them"})
 		return
 	}
+	x := &partition.Delivery{Origin: id, First: batch[0].Position, Last: batch[len(batch)-1].Position, Batch: bytes}
+	here := n.Replica(to)
+	if here == nil || here.Partition == nil || !here.Partition.Leads() {
+		n.deliverThere(d, to, info, x)
+		return
+	}
 	d.busy = true
-	target.Deliver(&partition.Delivery{
-		Origin: id, First: batch[0].Position, Last: batch[len(batch)-1].Position, Batch: bytes,
-		Done: func(seen uint64, err error) {
-			d.busy = false
-			if err == nil {
-				d.delivered, d.told = max(d.delivered, seen+1), ""
-				n.emit(id, r)
-			}
-		},
-	}, now)
+	x.Done = func(seen uint64, err error) {
+		d.busy = false
+		if err == nil {
+			failpoint.Hit(failpoint.OutboxLanded)
+			d.delivered, d.told = max(d.delivered, seen+1), ""
+			n.emit(id, r)
+		}
+	}
+	here.Partition.Deliver(x, now)
 }
 
 // stuck tells why an outbox cannot be delivered, unless it was told last time.
@@ -142,17 +154,14 @@ func (n *Node) sameTarget(waiting []partition.Emission) (string, []partition.Emi
 
 // target finds the partition that a partition's emissions to a topic go to. A
 // topic that does not exist is made, whatever auto.create.topics.enable says.
-func (n *Node) target(topic string, origin ident.Partition, d *delivery) (*partition.Partition, bool) {
+func (n *Node) target(topic string, origin ident.Partition, d *delivery) (ident.Partition, metadata.PartitionInfo, bool) {
 	t, ok := n.Image().Topic(topic)
 	if !ok {
 		n.makeTarget(topic, origin, d)
-		return nil, false
+		return ident.Partition{}, metadata.PartitionInfo{}, false
 	}
-	to := n.Replica(ident.Partition{Topic: t.ID, Index: origin.Index % int32(len(t.Partitions))})
-	if to == nil || to.Partition == nil {
-		return nil, false
-	}
-	return to.Partition, true
+	to := ident.Partition{Topic: t.ID, Index: origin.Index % int32(len(t.Partitions))}
+	return to, t.Partitions[to.Index], true
 }
 
 func (n *Node) makeTarget(topic string, origin ident.Partition, d *delivery) {
@@ -160,11 +169,16 @@ func (n *Node) makeTarget(topic string, origin ident.Partition, d *delivery) {
 	if !ok {
 		return // being deleted
 	}
-	d.busy = true
 	create := metadata.CreateTopic{
-		Name: topic, TopicID: n.randomID(), Partitions: int32(len(from.Partitions)), ReplicationFactor: 1,
-		Configs: []metadata.KV{{Name: "cleanup.policy", Value: "delete"}}, TimeMs: n.now.UnixMilli(),
+		Name: topic, TopicID: n.randomID(), Partitions: int32(len(from.Partitions)),
+		ReplicationFactor: int16(len(from.Partitions[0].Replicas)),
+		Configs:           []metadata.KV{{Name: "cleanup.policy", Value: "delete"}}, TimeMs: n.now.UnixMilli(),
 	}
+	if !n.controller.Load() {
+		n.makeTargetThere(create) // tried again until the topic is there
+		return
+	}
+	d.busy = true
 	done := func(r metadata.Result) {
 		d.busy = false
 		switch {

@@ -20,6 +20,7 @@ type metaMachine struct {
 	core *metadata.Core
 
 	captured []byte
+	adopted  []byte // another broker's state, to be taken over
 
 	doomed  map[string]bool // directories of destroyed replicas -> closed
 	marked  []string        // marked, to be removed when the deletion is in a checkpoint
@@ -55,8 +56,17 @@ func (m *metaMachine) findMarked() error {
 	named := map[string]bool{}
 	for t := range m.core.Image().Topics() {
 		for i, info := range t.Partitions {
-			if rep, ok := info.On(m.n.c.ID); ok {
-				named[replicaDir(ident.Partition{Topic: t.ID, Index: int32(i)}, rep.ID)] = true
+			rep, ok := info.On(m.n.c.ID)
+			if !ok {
+				continue
+			}
+			dir := replicaDir(ident.Partition{Topic: t.ID, Index: int32(i)}, rep.ID)
+			named[dir] = true
+			if len(info.Replicas) > 1 {
+				_, all := m.n.incarnations(dir, noIncarnation)
+				for _, d := range all {
+					named[d] = true
+				}
 			}
 		}
 	}
@@ -110,15 +120,26 @@ func (m *metaMachine) Dropped(token any, err error) {
 
 // Lead implements replog.Machine.
 func (m *metaMachine) Lead(uint64) {
+	m.n.controller.Store(true)
 	m.n.ready.Store(true)
 	m.n.emitAll()
 }
 
 // Unlead implements replog.Machine.
-func (m *metaMachine) Unlead() { m.n.ready.Store(false) }
+func (m *metaMachine) Unlead() {
+	m.n.controller.Store(false)
+	m.n.ready.Store(false)
+}
+
+// Follow implements replog.Follower.
+func (m *metaMachine) Follow() {
+	m.n.ready.Store(true)
+	m.n.emitAll()
+}
 
 // Parked implements replog.Machine.
 func (m *metaMachine) Parked(err error) {
+	m.n.controller.Store(false)
 	m.n.ready.Store(false)
 	m.n.report(Event{Err: err, Text: "the cluster metadata is damaged; nothing can be served"})
 }

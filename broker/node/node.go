@@ -18,7 +18,7 @@ import (
 	"github.com/varvelog/varve/internal/vfs"
 )
 
-// ErrNotReady: group 0 does not lead, or not yet.
+// ErrNotReady: this broker does not lead group 0, or not yet.
 var ErrNotReady = errors.New("node: cluster metadata is not ready")
 
 // metadataReplica is group 0's replica id on the first broker of a cluster.
@@ -32,8 +32,14 @@ type TopicPlan struct {
 
 // Config sets up a Node.
 type Config struct {
-	Engine    replog.Config
-	ID        ident.NodeID
+	Engine replog.Config
+	ID     ident.NodeID
+	// Peers are the voters of group 0, this broker among them, the same on each
+	// of them for ever; nil if it is alone.
+	Peers []Peer
+	// Send hands a frame to the network, which may lose, delay, repeat and
+	// reorder frames, but does not change them. The frame is the callee's.
+	Send      func(to ident.NodeID, frame []byte)
 	ClusterID string // of a new cluster
 	Cache     storage.Limits
 	// QueueBytesMax bounds each partition's sequencer.
@@ -83,16 +89,21 @@ type Node struct {
 	now    time.Time
 
 	maintained time.Time
-	ready      atomic.Bool
+	ready      atomic.Bool // the metadata is complete, as far as this broker can tell
+	controller atomic.Bool // it leads group 0
 
 	mu         sync.RWMutex
 	partitions map[ident.Partition]*Replica
+	groups     map[ident.GroupID]ident.Partition // of partitions
 
 	chains   map[ident.TopicID]*loadedChain
 	outboxes map[ident.Partition]*delivery // that hold something
 	tier     tiering
 
 	producersLooked, producersTold time.Time
+
+	requests    uint64 // to other brokers
+	pullsLooked time.Time
 }
 
 // Replica is a partition of which this broker holds a replica.
@@ -105,18 +116,28 @@ type Replica struct {
 
 // Open recovers the broker's state. Nothing runs before the first Poll.
 func Open(c Config, now time.Time) (*Node, *wal.Recovered, error) {
-	n := &Node{c: c, now: now, maintained: now, cache: storage.NewCache(c.Cache), partitions: map[ident.Partition]*Replica{},
+	n := &Node{c: c, now: now, maintained: now, cache: storage.NewCache(c.Cache), partitions: map[ident.Partition]*Replica{}, groups: map[ident.GroupID]ident.Partition{},
 		chains: map[ident.TopicID]*loadedChain{}, outboxes: map[ident.Partition]*delivery{},
 		tier: tiering{copies: map[ident.Partition]*copying{}, dropping: map[ident.TopicID]bool{}}}
 	if err := c.Engine.FS.MkdirAll(partitionsDir); err != nil {
 		return nil, nil, fmt.Errorf("open the data directory: %w", err)
 	}
+	c.Engine.Send = n.sendRaft
 	engine, rec, err := replog.Open(c.Engine, now)
 	if err != nil {
 		return nil, nil, err
 	}
 	n.engine = engine
 	spec := replog.Spec{ID: ident.MetadataGroup, Replica: metadataReplica, Voters: []ident.ReplicaID{metadataReplica}}
+	if len(c.Peers) > 0 {
+		spec.Voters = nil
+		for _, p := range c.Peers {
+			spec.Voters = append(spec.Voters, p.Replica)
+			if p.Node == c.ID {
+				spec.Replica = p.Replica
+			}
+		}
+	}
 	err = engine.Start(spec, func(state []byte) (replog.Machine, error) {
 		m, err := openMeta(n, state)
 		n.meta = m
@@ -139,6 +160,10 @@ func (n *Node) Image() *metadata.Image { return n.meta.core.Image() }
 
 // Ready reports whether clients may be served (N1). Any goroutine may call it.
 func (n *Node) Ready() bool { return n.ready.Load() }
+
+// Controller reports whether the broker leads group 0: commands go to it. Any
+// goroutine may call it.
+func (n *Node) Controller() bool { return n.controller.Load() }
 
 // Replica returns the broker's replica of a partition, or nil. Any goroutine
 // may call it.
@@ -174,6 +199,7 @@ func (n *Node) Tick(now time.Time) {
 	n.now = now
 	n.engine.Tick(now)
 	n.reloadChains()
+	n.tickPeers()
 	n.emitAll()
 	n.tickTier()
 	n.trimTail()
@@ -244,7 +270,8 @@ type command struct {
 	done func(metadata.Result)
 }
 
-// Command proposes a change of the cluster metadata. done is called once, on
+// Command proposes a change of the cluster metadata; a broker that is not the
+// controller refuses it with ErrNotReady. done is called once, on
 // the owner, with what became of it: a refusal, or an error of proposing it in
 // Result.Err. For a command that makes partitions it is called when they can be
 // written to.
@@ -254,7 +281,7 @@ func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
 		c = d
 	}
 	payload, err := c.Append(nil)
-	if err == nil && !n.ready.Load() {
+	if err == nil && !n.controller.Load() {
 		err = ErrNotReady
 	}
 	if err == nil && !n.engine.RoomFor(replicasOf(c)) {

@@ -36,16 +36,25 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		spec.Voters = append(spec.Voters, v.ID)
 	}
 	err := n.engine.Start(spec, func(state []byte) (replog.Machine, error) {
-		p, err := partition.Open(partition.Config{
+		c := partition.Config{
 			ID: id, FS: n.c.Engine.FS, Dir: dir, Cache: n.cache,
 			Log: groupProposer{n, info.Group}, QueueBytesMax: n.c.QueueBytesMax,
 			OutboxBytesMax: n.c.OutboxBytesMax, OutboxRoom: n.outboxRoom, Run: n.c.RunChain, Entropy: n.c.Entropy,
-		}, state)
+		}
+		if len(info.Replicas) > 1 {
+			c.Pull = func(from ident.ReplicaID, at, until ident.Offset) { n.pull(id, info, from, at, until) }
+			c.Unused = func(dir string) { n.meta.removes = append(n.meta.removes, dir) }
+			c.Incarnation, _ = n.incarnations(dir, 0)
+		}
+		p, err := partition.Open(c, state)
 		if err != nil {
 			return nil, err
 		}
 		r.Partition = p
-		machine = &replicaMachine{Partition: p, n: n, r: r, id: id, dir: dir}
+		machine = &replicaMachine{Partition: p, n: n, r: r, id: id}
+		if c.Pull != nil {
+			_, machine.unused = n.incarnations(dir, p.Incarnation())
+		}
 		return machine, nil
 	})
 	if err != nil {
@@ -56,6 +65,7 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 	n.mu.Lock()
 	n.partitions[id] = r
 	n.mu.Unlock()
+	n.groups[info.Group] = id
 	if t, ok := n.topic(id.Topic); ok && r.Partition != nil {
 		r.Partition.Configure(n.c.Plan(t).Settings, n.now.UnixMilli())
 		n.joinChain(t, r.Partition)
@@ -123,14 +133,34 @@ func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo) {
 	n.mu.Lock()
 	delete(n.partitions, id)
 	n.mu.Unlock()
+	delete(n.groups, info.Group)
 	delete(n.outboxes, id)
-	n.meta.doom(replicaDir(id, rep.ID))
-	if r == nil || r.Partition == nil {
-		n.engine.Destroy(info.Group)
-		n.meta.closed(replicaDir(id, rep.ID))
-		return
+	dir := replicaDir(id, rep.ID)
+	if len(info.Replicas) > 1 {
+		// Copies of other replicas' logs that nothing uses; and if the replica
+		// was not opened, which directory it used is not known.
+		current := uint64(noIncarnation)
+		if r != nil && r.Partition != nil {
+			current = r.Partition.Incarnation()
+			dir = r.Partition.Dir()
+		}
+		_, others := n.incarnations(replicaDir(id, rep.ID), current)
+		for _, d := range others {
+			if d != dir {
+				n.meta.doom(d)
+			}
+		}
+		defer func() {
+			for _, d := range others {
+				n.meta.closed(d)
+			}
+		}()
 	}
+	n.meta.doom(dir)
 	n.engine.Destroy(info.Group)
+	if r == nil || r.Partition == nil {
+		n.meta.closed(dir)
+	}
 }
 
 // replicaMachine is a partition as the engine sees it in a node: it tells the
@@ -140,7 +170,7 @@ type replicaMachine struct {
 	n      *Node
 	r      *Replica
 	id     ident.Partition
-	dir    string
+	unused []string // directories of the replica that the next checkpoint does not name
 	failed bool     // its last task failed
 	led    []func() // called when it leads, or never will
 }
@@ -212,5 +242,34 @@ func (m *replicaMachine) Parked(err error) {
 // Close implements replog.Machine.
 func (m *replicaMachine) Close() {
 	m.Partition.Close()
-	m.n.meta.closed(m.dir)
+	m.n.meta.closed(m.Dir())
+}
+
+// Durable implements replog.Machine: what an adoption left behind may go when the
+// checkpoint that names the new directory is durable.
+func (m *replicaMachine) Durable() {
+	m.Partition.Durable()
+	m.n.meta.removes = append(m.n.meta.removes, m.unused...)
+	m.unused = nil
+}
+
+// Switch implements replog.Adopter. Readers of the old replica end by
+// themselves.
+func (m *replicaMachine) Switch() (replog.Machine, error) {
+	old := m.Dir()
+	p, err := m.Partition.Switch()
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{Topic: m.r.Topic, Info: m.r.Info, Partition: p}
+	next := &replicaMachine{Partition: p, n: m.n, r: r, id: m.id, unused: append(m.unused, old)}
+	m.n.mu.Lock()
+	m.n.partitions[m.id] = r
+	m.n.mu.Unlock()
+	delete(m.n.outboxes, m.id)
+	if t, ok := m.n.topic(m.id.Topic); ok {
+		p.Configure(m.n.c.Plan(t).Settings, m.n.now.UnixMilli())
+		m.n.joinChain(t, p)
+	}
+	return next, nil
 }

@@ -93,8 +93,10 @@ func (n *Node) tickTier() {
 				n.lookTier(ident.Partition{Topic: topic.ID, Index: int32(i)})
 			}
 		}
-		for d := range n.Image().Dropped() {
-			n.dropTopic(d)
+		if n.controller.Load() {
+			for d := range n.Image().Dropped() {
+				n.dropTopic(d)
+			}
 		}
 		return
 	}

@@ -252,7 +252,7 @@ func FuzzApply(f *testing.F) {
 			return
 		}
 		h.same()
-		if s, err := decodeSaved(h.state); err != nil || !bytes.Equal(encodeSaved(s.position, h.p.encodeRest()), h.state) {
+		if s, err := decodeSaved(h.state); err != nil || !bytes.Equal(encodeSaved(s.incarnation, s.position, h.p.encodeRest()), h.state) {
 			t.Fatalf("the state does not survive: %v", err)
 		}
 	})

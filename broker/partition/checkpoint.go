@@ -19,19 +19,21 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // saved is a partition's part of a checkpoint.
 type saved struct {
-	position   storage.Position
-	generation uint64
-	settings   Settings
-	epochs     epochs
-	producers  producers
-	outbox     outbox
-	origins    origins
-	tier       tier
+	incarnation uint64
+	position    storage.Position
+	generation  uint64
+	settings    Settings
+	epochs      epochs
+	producers   producers
+	outbox      outbox
+	origins     origins
+	tier        tier
 }
 
-// encodeSaved writes the position in front of rest, which is everything else.
-func encodeSaved(at storage.Position, rest []byte) []byte {
-	b := at.Append([]byte{stateVersion})
+// encodeSaved writes what is about files in front of rest, which is everything
+// else.
+func encodeSaved(incarnation uint64, at storage.Position, rest []byte) []byte {
+	b := at.Append(binary.AppendUvarint([]byte{stateVersion}, incarnation))
 	b = append(b, rest...)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
@@ -56,10 +58,23 @@ func decodeSaved(b []byte) (saved, error) {
 	if crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {
 		return s, fmt.Errorf("%w: CRC", errState)
 	}
-	var err error
-	if s.position, b, err = storage.DecodePosition(b[1:n]); err != nil {
+	incarnation, k := binary.Uvarint(b[1:n])
+	if k <= 0 {
+		return s, fmt.Errorf("%w: incarnation", errState)
+	}
+	position, rest, err := storage.DecodePosition(b[1+k : n])
+	if err != nil {
 		return s, err
 	}
+	s, err = decodeRest(rest)
+	s.incarnation, s.position = incarnation, position
+	return s, err
+}
+
+// decodeRest reads what encodeRest wrote.
+func decodeRest(b []byte) (saved, error) {
+	var s saved
+	var err error
 	if len(b) < 8 {
 		return s, errState
 	}

@@ -46,7 +46,7 @@ func TestSavedRoundTrip(t *testing.T) {
 		t.Fatalf("a poor state: %d epochs, %d producers", len(s.epochs), len(s.producers.byID))
 	}
 	h.site.open(h.log)
-	if !bytes.Equal(encodeSaved(s.position, h.p.encodeRest()), h.state) {
+	if !bytes.Equal(encodeSaved(s.incarnation, s.position, h.p.encodeRest()), h.state) {
 		t.Fatal("it does not encode to the same bytes")
 	}
 }
@@ -84,7 +84,7 @@ func FuzzDecodeSaved(f *testing.F) {
 	good := rich(f).state
 	f.Add(good[:len(good)-4])
 	f.Add([]byte{stateVersion})
-	f.Add(encodeSaved(storage.EmptyPosition(5), bytes.Repeat([]byte{255}, 40)))
+	f.Add(encodeSaved(0, storage.EmptyPosition(5), bytes.Repeat([]byte{255}, 40)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 		s, err := decodeSaved(b)
@@ -93,7 +93,7 @@ func FuzzDecodeSaved(f *testing.F) {
 		}
 		p := &Partition{generation: s.generation, settings: s.settings, producers: s.producers, outbox: s.outbox, origins: s.origins}
 		p.epochs.Store(&s.epochs)
-		again, err := decodeSaved(encodeSaved(s.position, p.encodeRest()))
+		again, err := decodeSaved(encodeSaved(s.incarnation, s.position, p.encodeRest()))
 		if err != nil || !reflect.DeepEqual(s, again) {
 			t.Fatalf("%+v is not %+v: %v", again, s, err)
 		}

@@ -59,6 +59,13 @@ type Config struct {
 	// topics with a chain need them.
 	Run     Runner
 	Entropy func() uint64
+	// Pull asks a replica for a piece of its log between two offsets; the answer
+	// comes through Take, if it is not lost. nil if there are no other replicas.
+	Pull func(from ident.ReplicaID, at, until ident.Offset)
+	// Unused is told of a directory that nothing names any more. nil: nobody.
+	Unused func(dir string)
+	// Incarnation is the highest that any directory of the replica has.
+	Incarnation uint64
 }
 
 // Partition is one replica.
@@ -95,6 +102,10 @@ type Partition struct {
 
 	ckpt work // checkpoint and I/O state
 
+	incarnation  uint64 // of the directory
+	incarnations uint64 // highest ever used
+	adoption     *adoption
+
 	// What other goroutines read.
 	leading atomic.Bool
 	parked  atomic.Pointer[error]
@@ -113,7 +124,7 @@ var _ replog.Machine = (*Partition)(nil)
 // if state is nil. It reads the files that the state names and changes those
 // that lie behind it.
 func Open(c Config, state []byte) (*Partition, error) {
-	p := &Partition{c: c, flight: map[int64]*inflight{}, forgetting: map[ident.TopicID]bool{}, watch: map[Watcher]struct{}{}}
+	p := newPartition(c)
 	s := saved{position: storage.EmptyPosition(0), settings: DefaultSettings(), producers: producers{byID: map[int64]*producer{}}, origins: origins{}}
 	if state != nil {
 		var err error
@@ -121,17 +132,28 @@ func Open(c Config, state []byte) (*Partition, error) {
 			return nil, fmt.Errorf("open partition %v: %w", c.ID, err)
 		}
 	}
-	log, err := storage.Open(c.FS, c.Dir, s.position, s.settings.storage(), c.Cache)
+	log, err := storage.Open(c.FS, incarnationDir(c.Dir, s.incarnation), s.position, s.settings.storage(), c.Cache)
 	if err != nil {
 		return nil, fmt.Errorf("open partition %v: %w", c.ID, err)
 	}
+	p.restore(log, s)
+	return p, nil
+}
+
+func newPartition(c Config) *Partition {
+	return &Partition{c: c, flight: map[int64]*inflight{}, forgetting: map[ident.TopicID]bool{}, watch: map[Watcher]struct{}{}}
+}
+
+// restore takes a log and the state that goes with it.
+func (p *Partition) restore(log *storage.Log, s saved) {
 	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
 	p.desired, p.outbox, p.origins = s.settings, s.outbox, s.origins
 	p.tier = s.tier
+	p.incarnation = s.incarnation
+	p.incarnations = max(p.incarnations, p.incarnation, p.c.Incarnation)
 	p.publish()
 	p.epochs.Store(&s.epochs)
 	p.epoch.Store(-1)
-	return p, nil
 }
 
 // Lead implements replog.Machine: from now on everything that was ever
@@ -168,6 +190,7 @@ func (p *Partition) Parked(err error) {
 func (p *Partition) Close() {
 	p.leading.Store(false)
 	p.disband(ErrNotLeader)
+	p.Abandon()
 	p.mu.Lock()
 	last := !p.closed && p.readers == 0
 	p.closed = true

@@ -29,6 +29,9 @@ func (p *Partition) Offsets() (Offsets, error) {
 	return o, nil
 }
 
+// Leads reports whether this replica serves clients. Any goroutine may call it.
+func (p *Partition) Leads() bool { return p.serving() == nil }
+
 // LeaderEpoch returns the epoch under which this replica leads, -1 before it
 // does. Any goroutine may call it.
 func (p *Partition) LeaderEpoch() ident.Epoch { return ident.Epoch(p.epoch.Load()) }

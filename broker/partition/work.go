@@ -43,7 +43,7 @@ func (p *Partition) Capture() {
 func (p *Partition) Flushed() (done, stale bool) { return p.ckpt.position != nil, p.ckpt.stale }
 
 // State implements replog.Machine.
-func (p *Partition) State() []byte { return encodeSaved(*p.ckpt.position, p.ckpt.rest) }
+func (p *Partition) State() []byte { return encodeSaved(p.incarnation, *p.ckpt.position, p.ckpt.rest) }
 
 // Durable implements replog.Machine.
 func (p *Partition) Durable() {
@@ -64,6 +64,11 @@ func (p *Partition) Work(flush bool) replog.Task {
 	}
 	if run, ok := p.log.NextRun(least); ok {
 		return &runTask{log: p.log, run: run}
+	}
+	if p.adoption != nil {
+		if t := p.adoption.work(); t != nil {
+			return t
+		}
 	}
 	if t := p.syncWork(); t != nil {
 		return t
@@ -129,7 +134,15 @@ func (p *Partition) Worked(t replog.Task, err error) error {
 	}
 	switch t := t.(type) {
 	case *runTask:
-		p.log.RunDone(t.run, err)
+		t.log.RunDone(t.run, err)
+		if a := t.adopt; a != nil {
+			a.running--
+			if a.dead {
+				p.bury(a)
+			} else {
+				p.pull()
+			}
+		}
 	case *syncTask:
 		p.synced(t.sync, err)
 		if errors.Is(err, storage.ErrSyncFailed) {
@@ -147,19 +160,35 @@ func (p *Partition) Retry() { p.ckpt.blocked = false }
 
 // runTask writes one run of a segment.
 type runTask struct {
-	log *storage.Log
-	run *storage.Run
+	log   *storage.Log
+	run   *storage.Run
+	adopt *adoption // nil: of the partition's own log
 }
 
 func (t *runTask) Do() error           { return t.log.DoRun(t.run) }
 func (t *runTask) Class() replog.Class { return replog.ClassSegment }
 
-// syncTask makes what was captured durable.
+// syncTask makes what was captured durable. Where segments are written direct
+// it shares one sync of the file system with all other partitions.
 type syncTask struct {
-	sync *storage.Sync
+	sync   *storage.Sync
+	shared bool
 }
 
+// Share implements replog.SharedSync. What is written through the page cache is
+// synced file by file: a sync of the whole file system would wait for all of it.
+func (t *syncTask) Share() bool {
+	t.shared = t.sync.Direct() && !mutant.On(mutant.CheckpointBeforeSync)
+	return t.shared
+}
+
+// Flush implements replog.SharedSync.
+func (t *syncTask) Flush() error { return t.sync.Flush() }
+
 func (t *syncTask) Do() error {
+	if t.shared {
+		return t.sync.Write()
+	}
 	if mutant.On(mutant.CheckpointBeforeSync) {
 		return t.sync.Write()
 	}

@@ -17,6 +17,7 @@ type round struct {
 	e        *Engine
 	id       uint64
 	captured []*group
+	open     []*group // of those, the ones whose files are not durable yet
 	flushing map[*group]bool
 	logged   bool
 	low      int64
@@ -56,22 +57,22 @@ func (e *Engine) advanceRound() {
 	if r.logged {
 		return
 	}
-	for _, g := range r.captured {
-		if !r.flushing[g] {
+	left := r.open[:0]
+	for _, g := range r.open {
+		done, stale := g.own.m.Flushed()
+		if done {
+			delete(r.flushing, g)
 			continue
 		}
-		done, stale := g.m.Flushed()
-		switch {
-		case done:
-			delete(r.flushing, g)
-		case stale:
+		left = append(left, g)
+		if stale {
 			g.capture()
-			e.offer(g)
-		default:
 			e.offer(g)
 		}
 	}
-	if len(r.flushing) == 0 {
+	clear(r.open[len(left):])
+	r.open = left
+	if len(r.open) == 0 {
 		r.log()
 	}
 }
@@ -90,7 +91,7 @@ func (e *Engine) beginRound() {
 			continue
 		}
 		g.capture()
-		r.captured = append(r.captured, g)
+		r.captured, r.open = append(r.captured, g), append(r.open, g)
 		r.flushing[g] = true
 		e.offer(g)
 	}
@@ -100,8 +101,8 @@ func (e *Engine) beginRound() {
 // machine's state, which is asked for when it is durable.
 func (g *group) capture() {
 	g.changed = false
-	g.m.Capture()
-	g.capIndex = g.applied
+	g.own.m.Capture()
+	g.capOwn, g.capIndex = g.own, g.applied
 	g.captured = state{
 		term: g.logged.Term, vote: g.logged.Vote, commit: max(g.logged.Commit, g.applied),
 		applied: g.applied, appliedTerm: g.appliedT, voters: g.voters(),
@@ -205,12 +206,16 @@ func (e *Engine) starved() bool {
 // durable.
 func (r *round) remove(g *group) {
 	delete(r.flushing, g)
-	for i, c := range r.captured {
+	r.captured, r.open = without(r.captured, g), without(r.open, g)
+}
+
+func without(list []*group, g *group) []*group {
+	for i, c := range list {
 		if c == g {
-			r.captured = append(r.captured[:i], r.captured[i+1:]...)
-			return
+			return append(list[:i], list[i+1:]...)
 		}
 	}
+	return list
 }
 
 // log writes the whole checkpoint: new states of the captured groups, the last
@@ -226,7 +231,7 @@ func (r *round) log() {
 	for _, g := range e.order {
 		switch {
 		case captured[g]:
-			g.captured.machine = g.m.State()
+			g.captured.machine = g.own.m.State()
 			g.captured.term, g.captured.vote = g.logged.Term, g.logged.Vote
 			g.capState = wal.GroupState{Group: g.id, Replica: g.replica, Low: g.capLow, State: g.captured.encode()}
 			states = append(states, g.capState)
@@ -328,7 +333,10 @@ func (r *round) finish() {
 	for _, g := range r.captured {
 		g.last, g.captured, g.lastIndex = g.capState, state{}, g.capIndex
 		g.forget(g.lastIndex)
-		g.m.Durable()
+		if g.own == g.capOwn {
+			g.own.m.Durable()
+		}
 		e.offer(g)
+		g.checkpointed(g.lastIndex)
 	}
 }

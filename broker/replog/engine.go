@@ -2,6 +2,7 @@ package replog
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -21,25 +22,33 @@ type Config struct {
 	// RoundBytes of replay debt start a checkpoint round; 0 is a quarter of
 	// WAL.BytesMax.
 	RoundBytes int64
-	// WaitBytesMax bounds the data of proposals that wait for space, and
-	// WaitMax how long each waits.
+	// WaitBytesMax bounds the data of clients' proposals that wait for space, and
+	// of those that are on their way into the write-ahead log, which get fewer as
+	// the replay debt grows. WaitMax is how long each waits at most.
 	WaitBytesMax int64
 	WaitMax      time.Duration
 	// TasksMax bounds the machines' tasks that are performed at one time, and so
 	// the memory of their buffers.
 	TasksMax int
+	// SyncEach has every machine sync its own files for a checkpoint, also where
+	// one sync of the file system could do it for all. That one waits for what
+	// other programs wrote there, too.
+	SyncEach bool
 	// DiskReserve is free disk space that clients' proposals may not use.
 	DiskReserve int64
-	// Send hands a message for another replica to the transport. nil if every
-	// group has one voter.
-	Send func(ident.GroupID, raftpb.Message)
+	// KeepBytes of applied entries stay in memory for replicas that lag, in each
+	// group with several voters, and KeepBytesMax in all of them together.
+	KeepBytes, KeepBytesMax int64
+	// Send hands a message for another replica to the transport, which may lose
+	// it. nil if every group has one voter.
+	Send func(Message)
 }
 
 // DefaultConfig returns the settings of DESIGN D2.
 func DefaultConfig(fs vfs.FS) Config {
 	return Config{
 		FS: fs, WAL: wal.DefaultSettings(), WaitBytesMax: 64 << 20, WaitMax: 10 * time.Second,
-		DiskReserve: 64 << 20, TasksMax: 8,
+		DiskReserve: 64 << 20, TasksMax: 8, KeepBytes: 1 << 20, KeepBytesMax: 64 << 20,
 	}
 }
 
@@ -56,6 +65,10 @@ type Engine struct {
 	ready   []*group                     // with something to do
 	offers  []*group                     // whose machines may have work
 	running int                          // tasks of machines that are performed now
+	sharing sharing
+	pacing  pacing
+
+	adopting map[ident.GroupID]*group // that fetch the files of a snapshot
 
 	stalled      []stalled // proposals that wait for space, oldest first
 	stalledBytes int64
@@ -97,12 +110,14 @@ func Open(c Config, now time.Time) (*Engine, *wal.Recovered, error) {
 	e := &Engine{
 		c: c, wal: log, now: now, checkpoints: rec.Checkpoint,
 		groups: map[ident.GroupID]*group{}, waiting: map[ident.GroupID]*wal.Group{},
+		adopting: map[ident.GroupID]*group{},
 	}
 	for _, g := range rec.Groups {
 		e.waiting[g.ID] = g
 		e.roundCost += int64(len(g.State)) + 128
 	}
 	e.roundCost = costOfRound(e.roundCost)
+	e.pacing.bound = debtBound(&c)
 	e.look()
 	return e, rec, nil
 }
@@ -136,14 +151,16 @@ func (e *Engine) Start(s Spec, open func(machine []byte) (Machine, error)) error
 	if err != nil {
 		return fmt.Errorf("start group %d: %w", s.ID, err)
 	}
-	if g.m, err = open(st.machine); err != nil {
+	if g.own.m, err = open(st.machine); err != nil {
 		return fmt.Errorf("start group %d: %w", s.ID, err)
 	}
-	if g.rn, err = newNode(g); err == nil && len(g.store.conf.Voters) == 1 {
+	// A new group is to be led by the replica that stands first.
+	first := rec == nil && len(s.Voters) > 0 && s.Voters[0] == s.Replica
+	if g.rn, err = newNode(g); err == nil && (g.alone() || first) {
 		err = g.rn.Campaign()
 	}
 	if err != nil {
-		g.m.Close()
+		g.own.m.Close()
 		return fmt.Errorf("start group %d: %w", s.ID, err)
 	}
 	delete(e.waiting, s.ID)
@@ -162,11 +179,15 @@ func newNode(g *group) (rn *raft.RawNode, err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 	}()
+	uncommitted := uint64(0) // no limit: what is proposed waits for nobody
+	if !g.alone() {
+		uncommitted = 8 << 20
+	}
 	return raft.NewRawNode(&raft.Config{
 		ID: uint64(g.replica), ElectionTick: 15, HeartbeatTick: 5, Storage: g.store, Applied: g.applied,
 		AsyncStorageWrites: true, MaxSizePerMsg: proposeBytesMax, MaxCommittedSizePerReady: 4 << 20,
 		MaxInflightMsgs: 256, CheckQuorum: true, PreVote: true, Logger: silent{},
-		DisableProposalForwarding: true, StepDownOnRemoval: true,
+		DisableProposalForwarding: true, StepDownOnRemoval: true, MaxUncommittedEntriesSize: uncommitted,
 	})
 }
 
@@ -181,10 +202,7 @@ func (e *Engine) Destroy(id ident.GroupID) {
 			g.dropAll(ErrUnknownGroup)
 			g.park(ErrUnknownGroup)
 		}
-		g.gone = true
-		if g.tasks == 0 {
-			g.m.Close()
-		}
+		g.own.leave()
 		delete(e.groups, id)
 		at := sort.Search(len(e.order), func(i int) bool { return e.order[i].id >= id })
 		e.order = append(e.order[:at], e.order[at+1:]...)
@@ -211,7 +229,7 @@ func (e *Engine) unstall(id ident.GroupID) {
 			continue
 		}
 		e.stalledBytes -= int64(len(s.p.data))
-		e.groups[id].m.Dropped(s.p.token, ErrParked)
+		e.groups[id].own.m.Dropped(s.p.token, ErrParked)
 	}
 	clear(e.stalled[len(kept):])
 	e.stalled = kept
@@ -268,6 +286,9 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 // room takes space for a proposal if it is there: in the write-ahead log for
 // its record, and on disk for the segment it ends up in.
 func (e *Engine) room(p proposal, system bool) bool {
+	if !system && !e.pace(p.cost) {
+		return false
+	}
 	if (!system || mutant.On(mutant.RetentionNeedsSpace)) && e.diskFree-int64(len(p.data)) < e.c.DiskReserve {
 		return false
 	}
@@ -286,6 +307,7 @@ func (e *Engine) room(p proposal, system bool) bool {
 	}
 	e.wal.Unreserve(keep)
 	e.diskFree -= int64(len(p.data))
+	e.pacing.admitted += p.cost
 	return true
 }
 
@@ -297,12 +319,67 @@ func (e *Engine) mark(g *group) {
 	}
 }
 
-// Step gives a group a message from another replica.
-func (e *Engine) Step(id ident.GroupID, m raftpb.Message) {
-	if g := e.groups[id]; g != nil && g.parked == nil {
-		_ = g.rn.Step(m) // a message that makes no sense is dropped, as a lost one
-		e.mark(g)
+// Step gives a group a message from another replica. It is dropped, as if it had
+// been lost, if it is for a group or a replica that is not here, or brings
+// entries for which there is no room.
+func (e *Engine) Step(m Message) {
+	g := e.groups[m.Group]
+	if g == nil || g.parked != nil || e.err != nil || m.To() != g.replica || !slices.Contains(g.store.conf.Voters, m.raft.From) {
+		return
 	}
+	switch {
+	case m.raft.Type == raftpb.MsgSnap:
+		g.receive(m.raft)
+		return
+	case len(m.raft.Entries) > 0:
+		if g.storing() || !e.roomFor(g, m.raft.Entries) {
+			return
+		}
+	}
+	if t := m.raft.Type; t == raftpb.MsgApp || t == raftpb.MsgHeartbeat {
+		g.heard(m.raft.Commit)
+	}
+	g.step(m.raft)
+}
+
+// Wake asks a group's machine for work at the next Poll.
+func (e *Engine) Wake(id ident.GroupID) {
+	if g := e.groups[id]; g != nil {
+		e.offer(g)
+	}
+}
+
+// followBytesMax is the data that another replica's message may bring when only
+// the system's reserve is left: more than retention, deletion and the like need.
+const followBytesMax = 1 << 10
+
+// roomFor takes space in the write-ahead log for another replica's entries.
+func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
+	var cost int64
+	for rest := ents; len(rest) > 0; {
+		k := fits(rest)
+		c := wal.Cost(k, dataBytes(rest[:k]))
+		if !e.wal.Fits(c) {
+			return false
+		}
+		cost += c
+		rest = rest[k:]
+	}
+	keep := 2 * wal.Block * int64(len(e.waiting))
+	system := dataBytes(ents) <= followBytesMax
+	if system {
+		keep += e.roundCost
+	}
+	if !e.wal.Reserve(cost, system) {
+		return false
+	}
+	if !e.reserveBlocks(keep) {
+		e.wal.Unreserve(cost)
+		return false
+	}
+	e.wal.Unreserve(keep)
+	g.credit += cost
+	return true
 }
 
 // Err returns why the engine failed, or nil. A failed engine serves nothing any
@@ -316,7 +393,7 @@ func (e *Engine) fail(err error) {
 	e.err = fmt.Errorf("%w: %w", ErrFailed, err)
 	for _, s := range e.stalled {
 		if g := e.groups[s.group]; g != nil {
-			g.m.Dropped(s.p.token, ErrFailed)
+			g.own.m.Dropped(s.p.token, ErrFailed)
 		}
 	}
 	e.stalled, e.stalledBytes = nil, 0
@@ -328,7 +405,7 @@ func (e *Engine) fail(err error) {
 // Close releases all files. What is in flight is lost as in a crash.
 func (e *Engine) Close() {
 	for _, g := range e.order {
-		g.m.Close()
+		g.own.m.Close()
 	}
 	_ = e.wal.Close() // nothing is written here, so nothing can be lost
 }

@@ -1,11 +1,13 @@
 package replog
 
 import (
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/varvelog/varve/broker/wal"
 )
 
-// copyForward writes the entries of groups that apply nothing (parked ones, and
-// recovered ones that were not started) again at the end of the write-ahead
+// copyForward writes the entries of groups that apply nothing (parked ones, ones
+// that have no quorum, and recovered ones that were not started) again at the end of the write-ahead
 // log, if they hold its oldest file and the log is half full: one damaged
 // partition must not fill the log for all others (G5). It goes as far as there
 // is room, and not at all if the copies would be a quarter of the log, since
@@ -17,10 +19,9 @@ func (e *Engine) copyForward() {
 		return
 	}
 	for _, g := range e.order {
-		if g.parked == nil || g.panicked || len(g.flight) > 0 || g.low(g.applied) >= held {
-			continue
+		if g.stands() && len(g.flight) == 0 && g.low(g.applied) < held {
+			g.copyEntries()
 		}
-		g.copyEntries()
 	}
 	for _, id := range e.Waiting() {
 		e.copyWaiting(e.waiting[id], held)
@@ -31,9 +32,9 @@ func (e *Engine) copyForward() {
 func (e *Engine) idleBytes(held int64) int64 {
 	var n int64
 	for _, g := range e.order {
-		if g.parked != nil && !g.panicked && g.low(g.applied) < held {
-			for i := range g.store.ents {
-				n += wal.Cost(1, int64(len(g.store.ents[i].Data)))
+		if g.stands() && g.low(g.applied) < held {
+			for _, ent := range g.unapplied() {
+				n += wal.Cost(1, int64(len(ent.Data)))
 			}
 		}
 	}
@@ -48,9 +49,19 @@ func (e *Engine) idleBytes(held int64) int64 {
 	return n
 }
 
-// copyEntries copies what a parked group holds above applied.
+// stands reports whether the group may have entries that it does not apply soon.
+func (g *group) stands() bool {
+	return !g.panicked && g.stored == nil && (g.parked != nil || !g.alone())
+}
+
+// unapplied returns the durable entries above applied.
+func (g *group) unapplied() []raftpb.Entry {
+	return g.store.ents[min(g.applied-g.store.dropped, uint64(len(g.store.ents))):]
+}
+
+// copyEntries copies what the group holds above applied.
 func (g *group) copyEntries() {
-	ents := g.store.ents
+	ents := g.unapplied()
 	var where []span
 	for len(ents) > 0 {
 		n, cost := pick(len(ents), func(i int) int { return len(ents[i].Data) })

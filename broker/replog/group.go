@@ -17,7 +17,7 @@ type group struct {
 	replica ident.ReplicaID
 	rn      *raft.RawNode
 	store   *store
-	m       Machine
+	own     *owned
 
 	queue    []proposal // not yet given to Raft
 	given    []proposal // given to Raft, index not yet known
@@ -28,6 +28,14 @@ type group struct {
 	applied  uint64
 	appliedT uint64
 
+	adopting  *raftpb.Message // a snapshot of which files are being fetched
+	stored    *storing        // a snapshot that was taken over
+	credit    int64           // reserved for what another replica sent
+	snapTicks int             // since a snapshot was sent of which nothing is heard
+	hears     bool            // a leader, in this life
+	heardAt   uint64          // what was committed, as far as it said
+	follows   bool            // Follower.Follow was called
+
 	logged raftpb.HardState // as of the newest record enqueued
 	flight []*appendToken   // appends enqueued and not yet durable, in order
 	where  []span           // write-ahead log positions of entries above the last checkpoint
@@ -36,20 +44,36 @@ type group struct {
 	last      wal.GroupState // part of the last durable checkpoint
 	lastIndex uint64         // applied index of last
 	captured  state          // part of the round in progress, without the machine
+	capOwn    *owned         // whose state it is
 	capIndex  uint64         // applied index of captured
 	capLow    int64          // low of captured
 	capState  wal.GroupState // captured as it was logged
 	offered   bool           // in Engine.offers
-	tasks     int            // of the machine, performed now
-	gone      bool           // destroyed
 	panicked  bool           // in Apply: the machine's state is not trusted
 	failed    bool           // work of the machine failed; tried again at the next Tick
+}
+
+// owned is a machine and what is performed for it.
+type owned struct {
+	m     Machine
+	tasks int  // performed now, or held
+	held  bool // one of them waits for the shared sync
+	gone  bool // to be closed when they have ended
+}
+
+// leave ends the machine's use.
+func (o *owned) leave() {
+	o.gone = true
+	if o.tasks == 0 {
+		o.m.Close()
+	}
 }
 
 type proposal struct {
 	data  []byte
 	token any
-	cost  int64 // reserved in the write-ahead log
+	cost  int64  // reserved in the write-ahead log
+	term  uint64 // in which it was given to Raft
 }
 
 type waiting struct {
@@ -85,6 +109,9 @@ func (g *group) run() {
 			g.ready()
 		}
 	}
+	g.e.wal.Unreserve(g.credit) // Raft had the rest already
+	g.credit = 0
+	g.follow()
 }
 
 // propose gives queued proposals to Raft as one message.
@@ -101,14 +128,20 @@ func (g *group) propose() {
 		n++
 	}
 	ents := make([]raftpb.Entry, n)
+	term := g.rn.BasicStatus().Term
 	for i := range ents {
 		ents[i].Data = g.queue[i].data
+		g.queue[i].term = term
 	}
 	err := g.rn.Step(raftpb.Message{Type: raftpb.MsgProp, From: uint64(g.replica), Entries: ents})
 	if err != nil {
+		why := ErrNotLeader
+		if g.leading { // the others take nothing, and enough waits for them
+			why = ErrBusy
+		}
 		for _, p := range g.queue[:n] {
 			g.e.wal.Unreserve(p.cost)
-			g.m.Dropped(p.token, ErrNotLeader)
+			g.own.m.Dropped(p.token, why)
 		}
 	} else {
 		g.given = append(g.given, g.queue[:n]...)
@@ -121,9 +154,10 @@ func (g *group) propose() {
 // ready takes one Ready of Raft and does what it says.
 func (g *group) ready() {
 	rd := g.rn.Ready()
-	if rd.SoftState != nil && rd.SoftState.RaftState != raft.StateLeader && g.leading {
-		g.leading = false
-		g.m.Unlead()
+	lost := rd.SoftState != nil && rd.SoftState.RaftState != raft.StateLeader
+	if lost && g.leading {
+		g.leading, g.follows = false, false
+		g.own.m.Unlead()
 	}
 	for _, m := range rd.Messages {
 		switch m.To {
@@ -138,6 +172,22 @@ func (g *group) ready() {
 			return
 		}
 	}
+	if lost {
+		// Whether they will be applied is not known, and may not be for long.
+		g.dropPending(ErrNotLeader)
+	}
+}
+
+// step gives Raft a message from another replica. One that contradicts what this
+// replica knows to be committed is damage, here or there.
+func (g *group) step(m raftpb.Message) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.park(fmt.Errorf("%w: %v from replica %d: %v", ErrDamaged, m.Type, m.From, p))
+		}
+	}()
+	_ = g.rn.Step(m) // one that makes no sense is dropped, as a lost one
+	g.e.mark(g)
 }
 
 // deliver hands responses to whom they are for.
@@ -155,7 +205,7 @@ func (g *group) deliver(responses []raftpb.Message) {
 
 func (g *group) send(m raftpb.Message) {
 	if g.e.c.Send != nil {
-		g.e.c.Send(g.id, m)
+		g.e.c.Send(Message{Group: g.id, raft: m})
 	}
 }
 
@@ -163,6 +213,16 @@ func (g *group) send(m raftpb.Message) {
 // changes nothing durable (G2): then its responses follow the appends that are
 // on their way, or go at once if there are none.
 func (g *group) storageAppend(m raftpb.Message) {
+	if g.stored != nil {
+		g.stored.held = append(g.stored.held, m)
+		return
+	}
+	if m.Snapshot != nil {
+		if err := g.install(m); err != nil {
+			g.park(err)
+		}
+		return
+	}
 	cost := g.number(m.Entries)
 	hard := g.logged
 	if m.Term != 0 || m.Vote != 0 || m.Commit != 0 {
@@ -181,10 +241,37 @@ func (g *group) storageAppend(m raftpb.Message) {
 	g.changed = true
 	t := &appendToken{g: g, entries: m.Entries, responses: m.Responses}
 	g.flight = append(g.flight, t)
-	if n := len(m.Entries); n > 0 {
-		g.note(m.Entries[n-1].Index, g.e.wal.Tail())
+	n := len(m.Entries)
+	if n == 0 {
+		g.enqueue(nil, t, 0)
+		return
 	}
-	g.enqueue(m.Entries, t, cost)
+	if cost == 0 {
+		cost, g.credit = g.credit, 0
+	}
+	// What several messages of another replica brought may be too much for one
+	// record.
+	ents := m.Entries
+	for {
+		k := fits(ents)
+		g.note(ents[k-1].Index, g.e.wal.Tail())
+		if k == len(ents) {
+			g.enqueue(ents, t, cost)
+			return
+		}
+		g.enqueue(ents[:k], nil, 0)
+		ents = ents[k:]
+	}
+}
+
+// fits returns how many of the entries go into one record.
+func fits(ents []raftpb.Entry) int {
+	n, bytes := 0, 0
+	for n < len(ents) && (n == 0 || bytes+len(ents[n].Data) <= proposeBytesMax) {
+		bytes += len(ents[n].Data) + entryBytes
+		n++
+	}
+	return n
 }
 
 // enqueue writes entries and the hard state into the write-ahead log. The caller
@@ -211,8 +298,8 @@ func (g *group) number(ents []raftpb.Entry) int64 {
 	var cost int64
 	for i := range ents {
 		e := &ents[i]
-		if len(e.Data) == 0 || len(g.given) == 0 {
-			continue
+		if len(e.Data) == 0 || len(g.given) == 0 || g.given[0].term != e.Term {
+			continue // the first of a term, or another leader's
 		}
 		p := g.given[0]
 		g.given[0] = proposal{}
@@ -247,10 +334,16 @@ func (g *group) storageApply(m raftpb.Message) {
 		}
 	}
 	g.deliver(m.Responses)
-	if len(g.store.conf.Voters) == 1 {
+	switch {
+	case g.alone():
 		g.store.drop(g.applied)
+	case g.store.bytes > g.e.c.KeepBytes:
+		g.store.shrink(g.applied, g.e.c.KeepBytes/2)
 	}
 }
+
+// alone reports whether the group has one voter.
+func (g *group) alone() bool { return len(g.store.conf.Voters) == 1 }
 
 func (g *group) apply(e *raftpb.Entry) error {
 	if e.Type != raftpb.EntryNormal {
@@ -259,7 +352,7 @@ func (g *group) apply(e *raftpb.Entry) error {
 	token := g.resolve(e)
 	if err := g.callApply(Entry{Index: e.Index, Term: e.Term, Data: e.Data, Token: token}); err != nil {
 		if token != nil {
-			g.m.Dropped(token, ErrParked)
+			g.own.m.Dropped(token, ErrParked)
 		}
 		return err
 	}
@@ -267,7 +360,7 @@ func (g *group) apply(e *raftpb.Entry) error {
 	g.e.offer(g)
 	if s := g.rn.BasicStatus(); !g.leading && s.RaftState == raft.StateLeader && s.Term == e.Term {
 		g.leading = true
-		g.m.Lead(e.Term)
+		g.own.m.Lead(e.Term)
 	}
 	return nil
 }
@@ -281,7 +374,7 @@ func (g *group) callApply(e Entry) (err error) {
 			g.panicked = true
 		}
 	}()
-	return g.m.Apply(e)
+	return g.own.m.Apply(e)
 }
 
 // resolve finds the proposer of an entry, and drops proposals that another
@@ -294,7 +387,7 @@ func (g *group) resolve(e *raftpb.Entry) any {
 		if w.index == e.Index && w.term == e.Term {
 			return w.token
 		}
-		g.m.Dropped(w.token, ErrNotLeader)
+		g.own.m.Dropped(w.token, ErrNotLeader)
 	}
 	return nil
 }
@@ -304,24 +397,36 @@ func (g *group) park(err error) {
 	g.parked = err
 	g.dropAll(ErrParked)
 	g.leading = false
+	g.adopting = nil
+	delete(g.e.adopting, g.id)
 	if g.e.round != nil && !g.e.round.logged {
 		g.e.round.remove(g)
 	}
-	g.m.Parked(err)
+	g.own.m.Parked(err)
 }
 
 // dropAll tells every proposer whose entry is not applied yet, in order.
 func (g *group) dropAll(err error) {
-	for _, w := range g.pending {
-		g.m.Dropped(w.token, err)
+	g.dropPending(err)
+	g.dropProposals(g.queue, err)
+	g.queue = nil
+}
+
+// dropPending tells the proposers whose entries Raft has.
+func (g *group) dropPending(err error) {
+	pending, given := g.pending, g.given
+	g.pending, g.given = nil, nil
+	for _, w := range pending {
+		g.own.m.Dropped(w.token, err)
 	}
-	for _, ps := range [][]proposal{g.given, g.queue} {
-		for _, p := range ps {
-			g.e.wal.Unreserve(p.cost)
-			g.m.Dropped(p.token, err)
-		}
+	g.dropProposals(given, err)
+}
+
+func (g *group) dropProposals(ps []proposal, err error) {
+	for _, p := range ps {
+		g.e.wal.Unreserve(p.cost)
+		g.own.m.Dropped(p.token, err)
 	}
-	g.queue, g.given, g.pending = nil, nil, nil
 }
 
 func (g *group) voters() []ident.ReplicaID {

@@ -106,6 +106,23 @@ type Task interface {
 	Class() Class
 }
 
+// SharedSync is a Task of ClassSync that leaves its sync to the engine, which makes
+// what many machines wrote durable by one sync of the whole file system. A
+// machine's tasks need not have this.
+//
+// After Share, Do only writes. The engine keeps the task when Do succeeded, and
+// calls Worked with it only when a sync that began later has ended: no other task
+// of this kind may come from the machine until then. A sync that fails fails the
+// engine, and Worked is not called.
+type SharedSync interface {
+	Task
+	// Share is called before Do, on the owner, and reports whether the task agrees.
+	Share() bool
+	// Flush is the sync that Do left out. It is called on any goroutine, after Do,
+	// and only where the file system offers no sync of everything.
+	Flush() error
+}
+
 // Spec names a group and its replica on this broker.
 type Spec struct {
 	ID      ident.GroupID

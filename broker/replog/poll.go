@@ -25,6 +25,8 @@ func (e *Engine) Poll(now time.Time) []Task {
 			g.run()
 		}
 	}
+	e.pacing.admitted = 0 // it is enqueued, or dropped
+	e.adopt()
 	e.advanceRound()
 	var tasks []Task
 	for len(e.offers) > 0 && e.running < e.c.TasksMax {
@@ -39,7 +41,7 @@ func (e *Engine) Poll(now time.Time) []Task {
 	if e.round != nil {
 		e.advanceRound() // a machine that had nothing to write is flushed by now
 	}
-	return e.walTasks(tasks)
+	return e.walTasks(e.sharedTasks(tasks))
 }
 
 // offer asks the group's machine for work at the next Poll.
@@ -57,15 +59,48 @@ func (e *Engine) Tick(now time.Time) {
 	e.look()
 	e.forced = e.forced || e.starved()
 	e.prepareOff, e.removeOff, e.refused = false, false, false
+	var kept int64
 	for _, g := range e.order {
 		if g.failed {
 			g.failed = false
-			g.m.Retry()
+			g.own.m.Retry()
 			e.offer(g)
 		}
+		if g.parked == nil && !g.alone() {
+			g.tick()
+			kept += g.store.bytes
+		}
 	}
+	e.letGo(kept)
 	e.admit()
 	e.expire(now)
+}
+
+// letGo forgets applied entries that are kept for replicas that lag, if all
+// groups together keep too many.
+func (e *Engine) letGo(kept int64) {
+	for _, g := range e.order {
+		if kept <= e.c.KeepBytesMax {
+			return
+		}
+		if g.parked == nil && !g.alone() {
+			before := g.store.bytes
+			g.store.shrink(g.applied, 0)
+			kept -= before - g.store.bytes
+		}
+	}
+}
+
+// adopt goes on with groups that fetch a snapshot's files.
+func (e *Engine) adopt() {
+	if len(e.adopting) == 0 {
+		return
+	}
+	for _, g := range e.order {
+		if e.adopting[g.id] == g {
+			g.adopt()
+		}
+	}
 }
 
 // expire drops proposals that waited too long, and all of the same group that
@@ -88,7 +123,7 @@ func (e *Engine) expire(now time.Time) {
 	e.stalled = kept
 	for _, s := range late {
 		if g := e.groups[s.group]; g != nil {
-			g.m.Dropped(s.p.token, ErrNoSpace)
+			g.own.m.Dropped(s.p.token, ErrNoSpace)
 		}
 	}
 }
@@ -100,7 +135,7 @@ func (e *Engine) look() {
 		free = 0
 	}
 	for _, g := range e.order {
-		if u, ok := g.m.(interface{ Unwritten() int64 }); ok {
+		if u, ok := g.own.m.(interface{ Unwritten() int64 }); ok {
 			free -= u.Unwritten()
 		}
 	}
@@ -121,7 +156,7 @@ func (e *Engine) admit() {
 		switch {
 		case g == nil:
 		case g.parked != nil:
-			g.m.Dropped(s.p.token, ErrParked)
+			g.own.m.Dropped(s.p.token, ErrParked)
 		default:
 			g.queue = append(g.queue, s.p)
 			e.mark(g)
@@ -138,21 +173,23 @@ func (e *Engine) admit() {
 func (g *group) work(tasks []Task) []Task {
 	flush := g.e.round != nil && g.e.round.flushing[g]
 	for {
-		t := g.m.Work(flush)
+		t := g.own.m.Work(flush)
 		if t == nil {
 			return tasks
 		}
 		g.e.running++
-		g.tasks++
-		tasks = append(tasks, &machineTask{Task: t, g: g})
+		g.own.tasks++
+		tasks = append(tasks, &machineTask{Task: t, g: g, own: g.own, shared: flush && g.e.share(t)})
 	}
 }
 
 // machineTask remembers whose task it is.
 type machineTask struct {
 	Task
-	g   *group
-	err error
+	g      *group
+	own    *owned
+	shared bool // it leaves its sync to the engine
+	err    error
 }
 
 func (t *machineTask) Do() error {
@@ -260,22 +297,33 @@ func (e *Engine) Done(now time.Time, t Task) {
 		}
 	case *machineTask:
 		e.worked(t)
+	case *sharedTask:
+		e.shared(t)
 	}
 }
 
-// worked gives a machine's task back to it.
+// worked takes a machine's task that was performed.
 func (e *Engine) worked(t *machineTask) {
-	g := t.g
 	e.running--
-	g.tasks--
-	if g.gone {
-		if g.tasks == 0 {
-			g.m.Close()
+	if t.shared && t.err == nil {
+		e.hold(t)
+		return
+	}
+	e.report(t)
+}
+
+// report gives a machine's task back to it.
+func (e *Engine) report(t *machineTask) {
+	g := t.g
+	t.own.tasks--
+	if t.own.gone {
+		if t.own.tasks == 0 {
+			t.own.m.Close()
 		}
 		return
 	}
 	g.failed = g.failed || t.err != nil
-	if err := g.m.Worked(t.Task, t.err); err != nil {
+	if err := g.own.m.Worked(t.Task, t.err); err != nil {
 		e.fail(err)
 	}
 	e.offer(g)
@@ -295,8 +343,9 @@ func (e *Engine) release(token any) {
 type Stats struct {
 	Commits, CommitRecords, CommitBytes uint64 // group commits
 	Checkpoints                         uint64
-	Debt                                int64 // bytes to replay after a crash now
-	Waiting                             int64 // bytes of proposals that wait for space
+	SharedSyncs                         uint64 // syncs of the whole file system
+	Debt                                int64  // bytes to replay after a crash now
+	Waiting                             int64  // bytes of proposals that wait for space
 	Groups, Parked                      int
 }
 

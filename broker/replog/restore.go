@@ -12,7 +12,8 @@ import (
 // restore builds a group from what the write-ahead log held of it, by the rules
 // of docs/format/wal.md, step 5.
 func (e *Engine) restore(s Spec, rec *wal.Group) (*group, state, error) {
-	g := &group{e: e, id: s.ID, replica: s.Replica, store: &store{}, changed: true}
+	g := &group{e: e, id: s.ID, replica: s.Replica, store: &store{}, own: &owned{}, changed: true}
+	g.store.take = g.snapshot
 	st := state{voters: s.Voters}
 	if rec == nil {
 		rec = &wal.Group{}
@@ -41,9 +42,11 @@ func (e *Engine) restore(s Spec, rec *wal.Group) (*group, state, error) {
 }
 
 // restoreEntries takes the entries above what the state has applied. They must
-// follow it without a gap.
+// follow it without a gap. Terms never fall along a log: an entry of an older
+// term stood there before a snapshot took the log's place, and it and what is
+// behind it were never part of what follows the snapshot.
 func (g *group) restoreEntries(rec *wal.Group) error {
-	next := g.applied + 1
+	next, term := g.applied+1, g.appliedT
 	for i, e := range rec.Entries {
 		if e.Index < next {
 			continue
@@ -51,7 +54,11 @@ func (g *group) restoreEntries(rec *wal.Group) error {
 		if e.Index > next {
 			return fmt.Errorf("%w: applied is %d, and the oldest entry behind it is %d", ErrDamaged, next-1, e.Index)
 		}
-		next++
+		if e.Term < term && !mutant.On(mutant.StaleTailKept) {
+			return nil
+		}
+		next, term = next+1, e.Term
+		g.store.bytes += int64(len(e.Data))
 		g.store.ents = append(g.store.ents, raftpb.Entry{Index: e.Index, Term: e.Term, Type: raftpb.EntryType(e.Type), Data: e.Data})
 		if n := len(g.where); n > 0 && g.where[n-1].position == rec.Positions[i] {
 			g.where[n-1].last = e.Index

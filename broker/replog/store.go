@@ -7,14 +7,17 @@ import (
 
 // store is what Raft reads of a group's durable log: the entries that are
 // synced and not yet dropped. Entries below were applied; for a group with one
-// voter nobody will ask for them again.
+// voter nobody will ask for them again, and another replica that does gets a
+// snapshot.
 type store struct {
 	hard raftpb.HardState
 	conf raftpb.ConfState
+	take func() (raftpb.Snapshot, error)
 
 	dropped     uint64 // index of the last dropped entry
 	droppedTerm uint64
 	ents        []raftpb.Entry
+	bytes       int64 // of their data
 }
 
 var _ raft.Storage = (*store)(nil)
@@ -58,9 +61,7 @@ func (s *store) Entries(lo, hi, maxSize uint64) ([]raftpb.Entry, error) {
 }
 
 // Snapshot is asked for only when another replica lags behind what is kept.
-func (s *store) Snapshot() (raftpb.Snapshot, error) {
-	return raftpb.Snapshot{}, raft.ErrSnapshotTemporarilyUnavailable
-}
+func (s *store) Snapshot() (raftpb.Snapshot, error) { return s.take() }
 
 // append takes entries that are durable now. They may overlap what is there.
 func (s *store) append(ents []raftpb.Entry) {
@@ -71,6 +72,7 @@ func (s *store) append(ents []raftpb.Entry) {
 		return
 	}
 	keep := ents[0].Index - s.dropped - 1
+	s.bytes += dataBytes(ents) - dataBytes(s.ents[keep:])
 	if keep == 0 {
 		s.ents = ents[:len(ents):len(ents)]
 		return
@@ -87,9 +89,36 @@ func (s *store) drop(index uint64) {
 	n := index - s.dropped
 	s.droppedTerm = s.ents[n-1].Term
 	s.dropped = index
+	s.bytes -= dataBytes(s.ents[:n])
 	if int(n) == len(s.ents) {
 		s.ents = nil
 		return
 	}
 	s.ents = append([]raftpb.Entry(nil), s.ents[n:]...)
+}
+
+// shrink forgets entries up to index, the oldest first, until what is left has
+// at most so many bytes of data.
+func (s *store) shrink(index uint64, bytes int64) {
+	to, left := s.dropped, s.bytes
+	for i := range s.ents {
+		if left <= bytes || s.ents[i].Index > index {
+			break
+		}
+		to, left = s.ents[i].Index, left-int64(len(s.ents[i].Data))
+	}
+	s.drop(to)
+}
+
+// reset forgets everything and goes on behind an entry.
+func (s *store) reset(index, term uint64) {
+	s.dropped, s.droppedTerm, s.ents, s.bytes = index, term, nil, 0
+}
+
+func dataBytes(ents []raftpb.Entry) int64 {
+	n := int64(0)
+	for i := range ents {
+		n += int64(len(ents[i].Data))
+	}
+	return n
 }

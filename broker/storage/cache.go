@@ -13,14 +13,15 @@ type Limits struct {
 	// fixed allowance for each. What is not yet written counts and stays
 	// whatever the limit. Default 64 MiB.
 	TailBytes int64
-	// OpenFiles is how many segment files stay open. Files in use are not
-	// closed, so that it can be exceeded by the number of concurrent users.
-	// Default 1024.
+	// OpenFiles is how many handles of segment files stay open: one to read a
+	// file and one to write it. Files in use are not closed, so that it can be
+	// exceeded by the number of concurrent users. Default 1024.
 	OpenFiles int
 	// IndexBytes is how many bytes of index entries of files stay in memory.
 	// Default 32 MiB.
 	IndexBytes int64
-	// RunBuffers is how many spare buffers for large runs are kept. Default 8.
+	// RunBuffers is how many spare buffers for large runs are kept. Each run in
+	// flight has one besides; the owner bounds those. Default 8.
 	RunBuffers int
 	// MaxDecompressedBytes bounds what one batch may grow to in a lookup by
 	// time. Default: that of package record.
@@ -41,6 +42,7 @@ type Cache struct {
 	files   fileCache
 	indexes indexCache
 	buffers bufferList
+	direct  atomic.Bool // the last run was written direct
 }
 
 // NewCache returns an empty cache.
@@ -76,12 +78,15 @@ type CacheStats struct {
 	IndexBytes   int64
 	IndexLoads   int64 // index files read
 	IndexRebuilt int64 // indexes rebuilt from the segment, as the file was bad
+	RunBytes     int64 // buffers of runs, in use and spare
+	Direct       bool  // the last run went past the page cache
 }
 
 // Stats returns the present figures.
 func (c *Cache) Stats() CacheStats {
 	s := CacheStats{TailBytes: c.tail.Load(), TailHits: c.hits.Load(), TailMisses: c.misses.Load(), OpenFiles: c.files.open()}
 	s.IndexBytes, s.IndexLoads, s.IndexRebuilt = c.indexes.stats()
+	s.RunBytes, s.Direct = c.buffers.bytes(), c.direct.Load()
 	return s
 }
 
@@ -97,9 +102,16 @@ func (c *Cache) forget(g *segment) {
 	c.files.drop(g)
 }
 
-// acquire returns the open file of a segment; release gives it back.
+// acquire returns the buffered handle of a segment's file; release gives it back.
 func (c *Cache) acquire(fs vfs.FS, g *segment) (*handle, error) {
-	return c.files.acquire(g, func() (vfs.File, error) { return fs.Open(g.data) })
+	return c.files.acquire(fileID{g: g}, func() (vfs.File, error) { return fs.Open(g.data) })
+}
+
+// wrote notes how a run was written. All segments lie on one file system.
+func (c *Cache) wrote(direct bool) {
+	if c.direct.Load() != direct {
+		c.direct.Store(direct)
+	}
 }
 
 func (c *Cache) release(h *handle) { c.files.release(h) }

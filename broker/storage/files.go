@@ -7,11 +7,18 @@ import (
 	"github.com/varvelog/varve/internal/vfs"
 )
 
+// fileID names an open file: runs write a segment through a direct handle,
+// everything else uses a buffered one.
+type fileID struct {
+	g      *segment
+	direct bool
+}
+
 // handle is an open segment file that its users share. It is closed when it has
 // left the cache and the last of them released it.
 type handle struct {
 	vfs.File
-	g    *segment
+	id   fileID
 	refs int
 	elem *list.Element // nil: left the cache
 }
@@ -21,17 +28,17 @@ type handle struct {
 type fileCache struct {
 	mu   sync.Mutex
 	max  int
-	byID map[*segment]*handle
+	byID map[fileID]*handle
 	lru  *list.List // of *handle, most recent first
 }
 
 func (c *fileCache) init(limit int) {
-	c.max, c.byID, c.lru = limit, map[*segment]*handle{}, list.New()
+	c.max, c.byID, c.lru = limit, map[fileID]*handle{}, list.New()
 }
 
-// acquire returns the file of g, opened with open if it is not.
-func (c *fileCache) acquire(g *segment, open func() (vfs.File, error)) (*handle, error) {
-	if h := c.lookup(g); h != nil {
+// acquire returns a file, opened with open if it is not.
+func (c *fileCache) acquire(id fileID, open func() (vfs.File, error)) (*handle, error) {
+	if h := c.lookup(id); h != nil {
 		return h, nil
 	}
 	f, err := open()
@@ -39,12 +46,12 @@ func (c *fileCache) acquire(g *segment, open func() (vfs.File, error)) (*handle,
 		return nil, err
 	}
 	c.mu.Lock()
-	h, evicted := c.byID[g], []*handle(nil)
+	h, evicted := c.byID[id], []*handle(nil)
 	if h != nil { // somebody was faster
 		h.refs++
-	} else if h, f = (&handle{File: f, g: g, refs: 1}), nil; !g.gone.Load() {
+	} else if h, f = (&handle{File: f, id: id, refs: 1}), nil; !id.g.gone.Load() {
 		h.elem = c.lru.PushFront(h)
-		c.byID[g] = h
+		c.byID[id] = h
 		evicted = c.shrink()
 	}
 	c.mu.Unlock()
@@ -55,10 +62,10 @@ func (c *fileCache) acquire(g *segment, open func() (vfs.File, error)) (*handle,
 	return h, nil
 }
 
-func (c *fileCache) lookup(g *segment) *handle {
+func (c *fileCache) lookup(id fileID) *handle {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	h := c.byID[g]
+	h := c.byID[id]
 	if h != nil {
 		h.refs++
 		c.lru.MoveToFront(h.elem)
@@ -84,7 +91,7 @@ func (c *fileCache) shrink() []*handle {
 func (c *fileCache) remove(h *handle) {
 	c.lru.Remove(h.elem)
 	h.elem = nil
-	delete(c.byID, h.g)
+	delete(c.byID, h.id)
 }
 
 func (c *fileCache) release(h *handle) {
@@ -99,17 +106,37 @@ func (c *fileCache) release(h *handle) {
 	closeAll(evicted)
 }
 
-// drop takes the file of g, which is marked gone, out of the cache.
+// drop takes the files of g, which is marked gone, out of the cache.
 func (c *fileCache) drop(g *segment) {
+	var unused []*handle
 	c.mu.Lock()
-	h := c.byID[g]
-	shut := false
-	if h != nil {
+	for _, direct := range []bool{false, true} {
+		h := c.byID[fileID{g, direct}]
+		if h == nil {
+			continue
+		}
 		c.remove(h)
-		shut = h.refs == 0
+		if h.refs == 0 {
+			unused = append(unused, h)
+		}
 	}
 	c.mu.Unlock()
-	if shut {
+	closeAll(unused)
+}
+
+// dropDirect takes the direct handle of g, which gets no more runs, out of the
+// cache.
+func (c *fileCache) dropDirect(g *segment) {
+	c.mu.Lock()
+	h := c.byID[fileID{g, true}]
+	if h != nil {
+		c.remove(h)
+		if h.refs > 0 {
+			h = nil // its last user closes it
+		}
+	}
+	c.mu.Unlock()
+	if h != nil {
 		h.Close()
 	}
 }

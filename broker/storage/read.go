@@ -104,6 +104,8 @@ type reading struct {
 	minOne bool
 	filed  bool // a file was looked at
 	chunk  Chunk
+
+	copying bool // ReadCopy
 }
 
 // step serves from the tail, which ends the read, or from one segment file.
@@ -111,7 +113,7 @@ func (r *reading) step() (done bool, err error) {
 	l := r.l
 	l.mu.RLock()
 	switch {
-	case r.from < l.localStart && r.chunk.Batches == 0:
+	case r.from < r.floor() && r.chunk.Batches == 0:
 		err = ErrBelowStart
 	case r.from > l.end:
 		err = ErrBeyondEnd
@@ -120,7 +122,7 @@ func (r *reading) step() (done bool, err error) {
 		l.mu.RUnlock()
 		return true, err
 	}
-	if r.at < l.localStart && r.chunk.Batches > 0 {
+	if r.at < r.floor() && r.chunk.Batches > 0 {
 		l.mu.RUnlock()
 		return true, nil // what comes next left the disk meanwhile: it is no hole
 	}

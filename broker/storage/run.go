@@ -104,7 +104,7 @@ func (l *Log) DoRun(r *Run) error {
 	}
 	defer l.cache.release(h)
 	if r.reread {
-		if _, err := h.ReadAt(r.Data[:r.from-r.Off], r.Off); err != nil {
+		if err := l.readBlock(r); err != nil {
 			return fmt.Errorf("read last block of %s: %w", r.g.data, err)
 		}
 		r.reread = false
@@ -112,15 +112,30 @@ func (l *Log) DoRun(r *Run) error {
 	if _, err := h.WriteAt(r.Data, r.Off); err != nil {
 		return fmt.Errorf("write %s at %d: %w", r.g.data, r.Off, err)
 	}
+	l.cache.wrote(h.Alignment() > 1)
 	return nil
 }
 
-func (l *Log) openForRun(r *Run) (*handle, error) {
-	if !r.Create || r.made {
-		return l.cache.acquire(l.fs, r.g)
+// readBlock reads what the block in which a run begins holds already, through
+// the buffered handle: the length has no alignment.
+func (l *Log) readBlock(r *Run) error {
+	h, err := l.cache.acquire(l.fs, r.g)
+	if err != nil {
+		return err
 	}
-	h, err := l.cache.files.acquire(r.g, func() (vfs.File, error) {
-		return createFile(l.fs, l.dir, r.g.data)
+	defer l.cache.release(h)
+	_, err = h.ReadAt(r.Data[:r.from-r.Off], r.Off)
+	return err
+}
+
+// openForRun returns the direct handle of the run's file.
+func (l *Log) openForRun(r *Run) (*handle, error) {
+	id := fileID{r.g, true}
+	if !r.Create || r.made {
+		return l.cache.files.acquire(id, func() (vfs.File, error) { return l.fs.OpenDirect(r.g.data) })
+	}
+	h, err := l.cache.files.acquire(id, func() (vfs.File, error) {
+		return createFile(l.fs, l.dir, r.g.data, l.fs.CreateDirect, l.fs.OpenDirect)
 	})
 	r.made = err == nil
 	return h, err
@@ -128,16 +143,16 @@ func (l *Log) openForRun(r *Run) (*handle, error) {
 
 // createFile creates a file and the directory it is in, or opens what an
 // earlier attempt left.
-func createFile(fs vfs.FS, dir, name string) (vfs.File, error) {
-	f, err := fs.Create(name)
+func createFile(fs vfs.FS, dir, name string, create, open func(string) (vfs.File, error)) (vfs.File, error) {
+	f, err := create(name)
 	if errors.Is(err, vfs.ErrNotExist) {
 		if err = fs.MkdirAll(dir); err != nil {
 			return nil, err
 		}
-		f, err = fs.Create(name)
+		f, err = create(name)
 	}
 	if errors.Is(err, vfs.ErrExist) {
-		return fs.Open(name)
+		return open(name)
 	}
 	return f, err
 }

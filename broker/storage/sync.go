@@ -140,6 +140,10 @@ func (s *Sync) Do() error {
 	return s.Flush()
 }
 
+// Direct reports whether segments are written past the page cache here, so that
+// little is left to write when Write is done. It may change with the first run.
+func (s *Sync) Direct() bool { return s.l.cache.direct.Load() }
+
 // Write writes the index and trims closed segments. It makes nothing durable: a
 // caller that syncs the whole file system once for many logs calls Write for
 // each, then that, and not Flush.
@@ -162,17 +166,19 @@ func (s *Sync) Write() error {
 
 // closeData cuts the padding of the last run.
 func (s *Sync) closeData(p *syncPart) error {
-	h, err := s.l.cache.files.acquire(p.g, func() (vfs.File, error) {
+	fs := s.l.fs
+	h, err := s.l.cache.files.acquire(fileID{g: p.g}, func() (vfs.File, error) {
 		if p.created {
-			return s.l.fs.Open(p.g.data)
+			return fs.Open(p.g.data)
 		}
-		return createFile(s.l.fs, s.l.dir, p.g.data)
+		return createFile(fs, s.l.dir, p.g.data, fs.Create, fs.Open)
 	})
 	if err != nil {
 		return err
 	}
 	defer s.l.cache.release(h)
 	p.created = true
+	s.l.cache.files.dropDirect(p.g)
 	return trim(h, p.size)
 }
 
@@ -201,7 +207,7 @@ func (s *Sync) openIndex(p *syncPart) (vfs.File, error) {
 	if p.indexAt > 0 {
 		return s.l.fs.Open(p.g.idx)
 	}
-	return createFile(s.l.fs, s.l.dir, p.g.idx)
+	return createFile(s.l.fs, s.l.dir, p.g.idx, s.l.fs.Create, s.l.fs.Open)
 }
 
 // Flush makes durable what is written. It fails with ErrSyncFailed.

@@ -2,42 +2,70 @@ package wal
 
 import (
 	"fmt"
-	"path"
 	"strconv"
 	"strings"
 
 	"github.com/varvelog/varve/internal/vfs"
 )
 
-func fileName(sequence uint64) string { return fmt.Sprintf("%016x.wal", sequence) }
+const (
+	liveSuffix  = ".wal"
+	spareSuffix = ".spare"
+)
 
-// parseFileName returns the sequence number in a file's name.
-func parseFileName(name string) (uint64, bool) {
-	base, ok := strings.CutSuffix(name, ".wal")
+// fileName is the name of a file of the log.
+func fileName(sequence uint64) string { return fmt.Sprintf("%016x%s", sequence, liveSuffix) }
+
+// spareName is the name of a file that is not part of the log: one that is
+// being made, or that waits to be used again. sequence is the one that it is
+// made for, or that it had in the log.
+func spareName(sequence uint64) string { return fmt.Sprintf("%016x%s", sequence, spareSuffix) }
+
+// parseFileName returns the sequence number in the name of a file of the log.
+func parseFileName(name string) (uint64, bool) { return parseName(name, liveSuffix) }
+
+func parseName(name, suffix string) (uint64, bool) {
+	base, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(base) != 16 {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(base, 16, 64)
-	return n, err == nil && n > 0 && fileName(n) == name
+	return n, err == nil && n > 0 && fmt.Sprintf("%016x", n) == base
 }
 
 // Prepare is the making of the next file.
 type Prepare struct {
-	fs   vfs.FS
-	dir  string
-	head fileHeader
-	file vfs.File
+	fs    vfs.FS
+	dir   string
+	head  fileHeader
+	spare string // name of the file to use again; "": a new one
+	file  vfs.File
 }
 
-// createFile makes a file of the log: name, whole size, header, all durable
-// before any write may be placed in it. A half-made file is removed.
-func createFile(fs vfs.FS, dir string, head fileHeader) (vfs.File, error) {
-	name := dir + "/" + fileName(head.sequence)
-	f, err := fs.Create(name)
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", name, err)
+// zeroPiece is how much of a new file is filled with one write.
+const zeroPiece = 1 << 20
+
+// makeFile makes a file of the log: its whole size and its header are durable
+// before it gets its name, and its name is before it is returned, so that no
+// crash leaves a file of that name without a good header. It is made from the
+// spare file of that name, or is a new one if spare is "". A new one is filled
+// with zeros if fill is set: blocks that were written once are overwritten
+// without any change of metadata. A half-made file is removed.
+func makeFile(fs vfs.FS, dir string, head fileHeader, spare string, fill bool) (vfs.File, error) {
+	temp, name := dir+"/"+spareName(head.sequence), dir+"/"+fileName(head.sequence)
+	open := fs.CreateDirect
+	if spare != "" {
+		temp, open = dir+"/"+spare, fs.OpenDirect
 	}
+	f, err := open(temp)
+	if err != nil {
+		return nil, fmt.Errorf("make %s of %s: %w", name, temp, err)
+	}
+	// Of a spare file this may be what its maker did not live to sync.
 	err = f.Preallocate(head.size)
+	if err == nil && fill && spare == "" {
+		err = fillZeros(f, head.size)
+	}
 	if err == nil {
 		_, err = f.WriteAt(head.encode(), 0)
 	}
@@ -45,32 +73,51 @@ func createFile(fs vfs.FS, dir string, head fileHeader) (vfs.File, error) {
 		err = f.Sync()
 	}
 	if err == nil {
+		err = fs.Rename(temp, name)
+	}
+	if err == nil {
 		err = fs.SyncDir(dir)
 	}
 	if err != nil {
 		f.Close()
-		// The name is not used again, and recovery removes a file that holds no
+		// Neither name is used again, and recovery removes a file that holds no
 		// write, so it does not matter if this fails too.
+		_ = fs.Remove(temp)
 		_ = fs.Remove(name)
 		return nil, fmt.Errorf("make %s of %d bytes: %w", name, head.size, err)
 	}
 	return f, nil
 }
 
+// fillZeros writes everything behind the header of a new file.
+func fillZeros(f vfs.File, size int64) error {
+	zeros := vfs.AlignedBuffer(int(min(zeroPiece, size)))
+	for off := int64(fileHeaderBytes); off < size; off += int64(len(zeros)) {
+		zeros = zeros[:min(int64(len(zeros)), size-off)]
+		if _, err := f.WriteAt(zeros, off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Prepare returns the making of the next file if one is wanted and may be made
-// now, else nil. The caller runs Do, on any goroutine, and then PrepareDone.
+// now, else nil. A file that waits to be used again is taken before space is
+// allocated for another. The caller runs Do, on any goroutine, and then
+// PrepareDone.
 func (l *Log) Prepare() *Prepare {
 	used := l.cur.off > min(16*Block, l.cur.head.size/2) || len(l.queue) > 0 || l.wanting
 	most := l.s.BytesMax
 	if l.overdrawn {
 		most += l.s.FileBytes
 	}
-	if l.failed != nil || l.next != nil || l.preparing || !used || l.allocated+l.s.FileBytes > most {
+	full := len(l.spares) == 0 && l.allocated+l.s.FileBytes > most
+	if l.failed != nil || l.next != nil || l.preparing || !used || full {
 		return nil
 	}
 	l.preparing = true
 	l.sequence++
-	return &Prepare{fs: l.fs, dir: l.s.Dir, head: fileHeader{
+	return &Prepare{fs: l.fs, dir: l.s.Dir, spare: l.takeSpare(), head: fileHeader{
 		sequence: l.sequence, generation: l.s.Entropy(), base: l.cur.end(), size: l.s.FileBytes,
 		low: l.low, directory: l.s.Directory,
 	}}
@@ -86,12 +133,15 @@ func (l *Log) Overdraw(on bool) {
 	l.overdrawn = on
 }
 
-// MayGrow reports whether the limit allows for one more file than there are.
-func (l *Log) MayGrow() bool { return l.allocated+l.s.FileBytes <= l.s.BytesMax }
+// MayGrow reports whether the limit allows for one more file of the log, new or
+// used again.
+func (l *Log) MayGrow() bool {
+	return len(l.spares) > 0 || l.allocated+l.s.FileBytes <= l.s.BytesMax
+}
 
 // Do makes the file. It blocks.
 func (p *Prepare) Do() error {
-	f, err := createFile(p.fs, p.dir, p.head)
+	f, err := makeFile(p.fs, p.dir, p.head, p.spare, true)
 	p.file = f
 	return err
 }
@@ -101,7 +151,11 @@ func (p *Prepare) Do() error {
 // It reports whether there is more space now.
 func (l *Log) PrepareDone(p *Prepare, err error) bool {
 	l.preparing = false
+	if p.spare == "" {
+		l.allocated += p.head.size
+	}
 	if err != nil {
+		l.allocated -= p.head.size // whatever it was made of is gone
 		return false
 	}
 	if l.failed != nil {
@@ -109,43 +163,9 @@ func (l *Log) PrepareDone(p *Prepare, err error) bool {
 		return false
 	}
 	l.next = &segment{head: p.head, file: p.file, off: fileHeaderBytes}
-	l.allocated += p.head.size
 	l.wanting = false
 	return true
 }
-
-// Garbage is a file that recovery does not need any more.
-type Garbage struct {
-	fs   vfs.FS
-	name string
-	size int64
-}
-
-// Remove unlinks the file and makes that durable, so that files disappear in
-// order and what is left is always the end of the log. It blocks.
-func (g Garbage) Remove() error {
-	if err := g.fs.Remove(g.name); err != nil {
-		return fmt.Errorf("remove %s: %w", g.name, err)
-	}
-	return g.fs.SyncDir(path.Dir(g.name))
-}
-
-// Advance records that a checkpoint needs nothing below low, and returns the files that may go now, oldest first. The caller removes them in
-// that order and calls Removed for each. The checkpoint must be durable, and so
-// must a later write (a KindProof record, say): else a checkpoint that rots
-// would look like a torn tail when what it freed is gone.
-func (l *Log) Advance(low int64) []Garbage {
-	l.low = max(l.low, low)
-	var gone []Garbage
-	for len(l.old) > 0 && l.old[0].end <= l.low {
-		gone = append(gone, Garbage{fs: l.fs, name: l.s.Dir + "/" + l.old[0].name, size: l.old[0].size})
-		l.old = l.old[1:]
-	}
-	return gone
-}
-
-// Removed tells that the file is gone and its space may be used again.
-func (l *Log) Removed(g Garbage) { l.allocated -= g.size }
 
 // OldestClosedEnd returns where the oldest file that is written to its end
 // ends: a checkpoint that moves low there frees that file. If there is none it

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/vfs"
 )
 
 const (
@@ -295,8 +296,9 @@ type fileHeader struct {
 	directory            [16]byte
 }
 
+// encode returns the block, aligned in memory for direct I/O.
 func (h *fileHeader) encode() []byte {
-	b := make([]byte, fileHeaderBytes)
+	b := vfs.AlignedBuffer(fileHeaderBytes)
 	le := binary.LittleEndian
 	copy(b, fileMagic)
 	le.PutUint32(b[8:], version)

@@ -11,10 +11,14 @@ import (
 
 // interrupted is a disk as a killed process leaves it: its last write stands in
 // the page cache and was not synced. With first it is the first write of the
-// second file. It holds a checkpoint that needs nothing before it.
-func interrupted(t *testing.T, first bool) *vfs.Mem {
+// second file. It holds a checkpoint that needs nothing before it. With aged all
+// of its files were used before.
+func interrupted(t *testing.T, first, aged bool) *vfs.Mem {
 	t.Helper()
-	disk := vfs.NewMem(vfs.MemOptions{})
+	disk, s := vfs.NewMem(vfs.MemOptions{}), smallSettings(1)
+	if aged {
+		disk, s = agedDisk(t), smallSettings(11)
+	}
 	fail := false
 	fs := vfs.NewFaulty(disk, func(op vfs.Op) error {
 		if fail && op.Kind == vfs.OpSync {
@@ -22,13 +26,13 @@ func interrupted(t *testing.T, first bool) *vfs.Mem {
 		}
 		return nil
 	})
-	l, _ := mustOpen(t, fs, smallSettings(1))
+	l, _ := mustOpen(t, fs, s)
 	for i := range uint64(3) {
 		mustWrite(t, l, appendOf(1, 1, i+1, 1, 6000))
 	}
-	last := appendOf(1, 1, 4, 1, 100)
+	last, was := appendOf(1, 1, 4, 1, 100), l.cur.head.sequence
 	if first {
-		last = appendOf(1, 1, 4, 1, 40*kib)
+		last = appendOf(1, 1, 4, 1, int(l.cur.room()))
 	}
 	low := l.Tail()
 	for _, r := range []Record{last, checkpointOf(1, GroupState{Group: 1, Replica: 1, Low: low})} {
@@ -39,7 +43,7 @@ func interrupted(t *testing.T, first bool) *vfs.Mem {
 	mustPrepare(t, l)
 	fail = true
 	w := l.Next()
-	if w.Records() != 2 || first != (w.seg.head.sequence == 2) {
+	if w.Records() != 2 || first != (w.seg.head.sequence == was+1) {
 		t.Fatalf("%d records in file %d", w.Records(), w.seg.head.sequence)
 	}
 	if err := w.Do(); !errors.Is(err, errPower) {
@@ -52,12 +56,12 @@ func interrupted(t *testing.T, first bool) *vfs.Mem {
 // its operations, and cuts the power in the second one after each of its own.
 // The last write was never acknowledged until a recovery has ended.
 func TestRecoveryInterrupted(t *testing.T) {
-	for _, first := range []bool{false, true} {
+	for _, c := range []struct{ first, aged bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
 		for kill := 0; ; kill++ {
 			done, finished := false, false
 			for cut := kill % 2; ; cut += 2 {
-				name := fmt.Sprintf("first %v, killed after %d, power lost after %d", first, kill, cut)
-				disk := interrupted(t, first)
+				name := fmt.Sprintf("%+v, killed after %d, power lost after %d", c, kill, cut)
+				disk := interrupted(t, c.first, c.aged)
 				pw := &power{rng: nilRand(), left: kill}
 				_, _, err := Open(vfs.NewFaulty(disk, pw.inject), smallSettings(2))
 				done, finished = err == nil, !pw.off
@@ -118,7 +122,7 @@ func wantLast(t *testing.T, name string, rec *Recovered, low, high uint64) uint6
 // TestKilledBeforeSyncThenCheckpoint: a group's oldest needed entry lies in a
 // write of which only the copy survives, and what lies before it is gone.
 func TestKilledBeforeSyncThenCheckpoint(t *testing.T) {
-	disk := interrupted(t, true)
+	disk := interrupted(t, true, false)
 	l, rec := mustOpen(t, disk, smallSettings(2))
 	g := rec.Groups[0]
 	low := g.Positions[len(g.Positions)-1]

@@ -3,7 +3,6 @@ package wal
 import (
 	"errors"
 	"fmt"
-	"unsafe"
 
 	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
@@ -37,6 +36,10 @@ func DefaultSettings() Settings {
 	}
 }
 
+// itemsKept bounds the list of a write's records that is used again for a later
+// write.
+const itemsKept = 16 << 10
+
 // segment is one open file of the log.
 type segment struct {
 	head fileHeader
@@ -64,14 +67,19 @@ type Log struct {
 	next      *segment // made ready, not yet written
 	preparing bool
 	sequence  uint64 // of the newest file ever made
-	allocated int64  // bytes of all files that exist
+	allocated int64  // bytes of all files that exist, spare ones included
+
+	spares   []string // names of files of FileBytes to use again
+	retiring int      // files that become spare ones when they are Removed
+	peak     int      // files that the log had lately
 
 	queue    []item
 	queued   int64 // cost of the queue
 	reserved int64 // granted by Reserve and not yet enqueued
 	biggest  int64 // largest outstanding cost: what the end of a file may waste
 	inflight *Write
-	buf      []byte
+	buf      []byte // of the write in flight
+	items    []item // likewise
 
 	previous  int64 // end of the last write issued
 	durable   int64 // end of the last write synced
@@ -111,6 +119,15 @@ func (l *Log) Low() int64 { return l.low }
 
 // Debt returns how many bytes a recovery would have to read.
 func (l *Log) Debt() int64 { return l.Tail() - l.low }
+
+// Outstanding returns how many bytes are enqueued and not yet durable.
+func (l *Log) Outstanding() int64 {
+	n := l.queued
+	if l.inflight != nil {
+		n += l.inflight.total
+	}
+	return n
+}
 
 // Err returns why the log failed, or nil.
 func (l *Log) Err() error { return l.failed }
@@ -196,7 +213,7 @@ type Write struct {
 	seg   *segment
 	head  writeHead
 	items []item
-	buf   []byte // aligned, at least as long as the write
+	buf   []byte // aligned as direct files want it, at least as long as the write
 	total int64
 	end   int64 // position behind it
 }
@@ -275,11 +292,11 @@ func (l *Log) advance() bool {
 func (l *Log) build(n int, size int64) *Write {
 	total := align(size)
 	if int64(len(l.buf)) < total || (len(l.buf) > 2*WriteBytesMax && total <= WriteBytesMax) {
-		l.buf = alignedBuffer(max(total, 64<<10))
+		l.buf = vfs.AlignedBuffer(int(l.bufferSize(total)))
 	}
 	position := l.cur.head.base + l.cur.off
-	w := &Write{seg: l.cur, buf: l.buf, total: total, end: position + total, items: make([]item, n)}
-	copy(w.items, l.queue)
+	w := &Write{seg: l.cur, buf: l.buf, total: total, end: position + total, items: append(l.items[:0], l.queue[:n]...)}
+	l.items = nil
 	for i := range w.items {
 		l.queued -= w.items[i].cost
 	}
@@ -294,6 +311,12 @@ func (l *Log) build(n int, size int64) *Write {
 	l.previous = w.end
 	l.inflight = w
 	return w
+}
+
+// bufferSize is how large a buffer is made for a write: twice the one before as
+// long as writes grow, and not beyond the largest usual write.
+func (l *Log) bufferSize(total int64) int64 {
+	return max(total, min(max(2*int64(len(l.buf)), 64<<10), WriteBytesMax))
 }
 
 // Done takes the outcome of a write's Do and passes the token of each record
@@ -313,6 +336,10 @@ func (l *Log) Done(w *Write, err error, release func(token any)) error {
 	}
 	for i := range w.items {
 		release(w.items[i].token)
+	}
+	clear(w.items)
+	if cap(w.items) <= itemsKept {
+		l.items = w.items
 	}
 	return nil
 }
@@ -334,12 +361,4 @@ func (l *Log) Close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// alignedBuffer returns n bytes that begin at a multiple of Block in memory,
-// which O_DIRECT asks for.
-func alignedBuffer(n int64) []byte {
-	b := make([]byte, align(n)+Block)
-	skip := Block - int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))%Block)
-	return b[skip : skip+int(align(n)) : skip+int(align(n))]
 }

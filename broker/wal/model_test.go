@@ -17,11 +17,21 @@ import (
 // compares what is recovered with a model: the log is the list of records that
 // were enqueued, cut somewhere behind the last one that was released.
 func TestModel(t *testing.T) {
-	for seed := range uint64(400) {
+	again := 0
+	for seed := range uint64(300) {
 		m := newModel(seed)
+		if seed%2 == 0 {
+			m.disk = agedDisk(t)
+			m.ops = []modelOp{{rec: checkpointOf(1), released: true}}
+			m.checkpoint, m.released, m.written = 1, 1, 1
+		}
 		if err := m.run(40 + m.rng.IntN(300)); err != nil {
 			t.Fatalf("seed %d, life %d: %v", seed, m.lives, err)
 		}
+		again += m.again
+	}
+	if again < 200 {
+		t.Errorf("only %d files were used again", again)
 	}
 }
 
@@ -53,6 +63,7 @@ type model struct {
 	power *power
 	log   *Log
 	lives int
+	again int // files made of spare ones
 
 	ops      []modelOp
 	released int // ops[:released] were released
@@ -300,6 +311,9 @@ func (m *model) prepare() error {
 	}
 	err := p.Do()
 	m.log.PrepareDone(p, err)
+	if p.spare != "" && err == nil {
+		m.again++
+	}
 	if err != nil && !m.power.off && !errors.Is(err, vfs.ErrNoSpace) {
 		return fmt.Errorf("prepare: %w", err)
 	}

@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"sort"
@@ -80,10 +79,12 @@ type recovery struct {
 	fs vfs.FS
 	s  Settings
 
-	files    []*found // by sequence
-	dead     []string // names to unlink: half-made, or wholly below low
-	sequence uint64   // highest seen
-	base     int64    // of the file to make
+	in       reader
+	files    []*found    // by sequence
+	spares   []spareFile // files to use again, or half-made ones
+	dead     []string    // names to unlink: half-made, or wholly below low
+	sequence uint64      // highest seen
+	base     int64       // of the file to make
 
 	next  map[int64]int // where a file's first write says the log went on -> that file
 	begun []bool        // of each file: whether its first write is valid
@@ -152,18 +153,24 @@ func (r *recovery) readHeaders() error {
 	if err != nil {
 		return fmt.Errorf("list the write-ahead log: %w", err)
 	}
+	r.in.ahead = peekAhead
 	for _, e := range entries {
+		if seq, ok := parseName(e.Name, spareSuffix); ok {
+			r.sequence = max(r.sequence, seq)
+			r.spares = append(r.spares, spareFile{e.Name, e.Size})
+			continue
+		}
 		seq, ok := parseFileName(e.Name)
 		if !ok {
 			continue // not ours; left alone
 		}
 		r.sequence = max(r.sequence, seq)
 		name := r.s.Dir + "/" + e.Name
-		f, err := r.fs.Open(name)
+		f, err := r.fs.OpenDirect(name)
 		if err != nil {
 			return fmt.Errorf("open %s: %w", name, err)
 		}
-		head, bad, err := readHeader(f, e.Size, seq, r.s.Directory)
+		head, bad, err := r.readHeader(f, e.Size, seq)
 		if err != nil {
 			f.Close()
 			return fmt.Errorf("read %s: %w", name, err)
@@ -174,7 +181,11 @@ func (r *recovery) readHeaders() error {
 		}
 		// A file is used only after its header and its size are durable. So if
 		// a write stands in it, the header was there and is damaged.
-		written, err := holdsWrite(f, e.Size)
+		floor := r.endSoFar()
+		if head.sequence != 0 {
+			floor = 0 // a good header, of another file: nothing in it is of an earlier use
+		}
+		written, err := r.in.holdsWrite(f, e.Size, floor)
 		f.Close()
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
@@ -188,6 +199,16 @@ func (r *recovery) readHeaders() error {
 	return nil
 }
 
+// endSoFar is where the newest file found ends: no write of a newer file has a
+// position before that. Files are found by sequence.
+func (r *recovery) endSoFar() int64 {
+	if len(r.files) == 0 {
+		return 0
+	}
+	head := r.files[len(r.files)-1].head
+	return head.base + head.size
+}
+
 // readFirstWrites learns where each file continues the log, and returns the
 // file to begin with: the oldest one that holds a write at all and is not
 // wholly below what the newest header says is needed.
@@ -196,7 +217,7 @@ func (r *recovery) readFirstWrites() (int, error) {
 	first, begins := 0, int64(-1)
 	low := r.files[len(r.files)-1].head.low
 	for i, f := range r.files {
-		head, records, err := readWrite(f, fileHeaderBytes)
+		head, records, err := r.in.readWrite(f, fileHeaderBytes)
 		if err != nil {
 			return 0, fmt.Errorf("read %s/%s: %w", r.s.Dir, f.name, err)
 		}
@@ -243,9 +264,8 @@ func (r *recovery) promised() int64 {
 }
 
 // readHeader returns a file's header, or what is wrong with it.
-func readHeader(f vfs.File, size int64, sequence uint64, directory [16]byte) (fileHeader, string, error) {
-	b := make([]byte, fileHeaderBytes)
-	ok, err := readFull(f, b, 0)
+func (r *recovery) readHeader(f vfs.File, size int64, sequence uint64) (fileHeader, string, error) {
+	b, ok, err := r.in.view(f, 0, fileHeaderBytes, size)
 	if err != nil {
 		return fileHeader{}, "", err
 	}
@@ -258,28 +278,12 @@ func readHeader(f vfs.File, size int64, sequence uint64, directory [16]byte) (fi
 		return head, err.Error(), nil
 	case head.sequence != sequence:
 		return head, fmt.Sprintf("the header says sequence %d: the file was copied or renamed", head.sequence), nil
-	case head.directory != directory:
+	case head.directory != r.s.Directory:
 		return head, "the file belongs to another data directory", nil
 	case size < head.size:
 		return head, fmt.Sprintf("the file has %d bytes, its header says %d", size, head.size), nil
 	}
 	return head, "", nil
-}
-
-// holdsWrite reports whether anything in the file looks like the header of a
-// write, of whatever generation.
-func holdsWrite(f vfs.File, size int64) (bool, error) {
-	var b [writeHeader]byte
-	for off := int64(fileHeaderBytes); off < size; off += Block {
-		ok, err := readFull(f, b[:], off)
-		if err != nil || !ok {
-			return false, err
-		}
-		if intactHead(b[:]) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // checkComplete refuses a log whose beginning, or newest checkpoint, is missing.
@@ -330,6 +334,7 @@ func (r *recovery) start() (*Log, error) {
 		l.old = append(l.old, &closed{name: f.name, end: f.head.base + f.head.size, size: f.head.size})
 		l.allocated += f.head.size
 	}
+	r.keepSpares(l)
 	if err := r.makeCurrent(l); err != nil {
 		return nil, err
 	}
@@ -383,64 +388,6 @@ func (r *recovery) alive() int {
 		return r.lastFile
 	}
 	return r.lastFile + 1
-}
-
-// makeCurrent creates the file in which the log goes on. On a full disk it
-// takes the newest file instead if that was made ready and never written.
-func (r *recovery) makeCurrent(l *Log) error {
-	head := fileHeader{
-		sequence: l.sequence, generation: r.s.Entropy(), base: r.base, size: r.s.FirstFileBytes,
-		low: max(r.provenLow, r.promised()), directory: r.s.Directory,
-	}
-	if r.end > 0 { // the settings may have been made smaller since
-		head.size = max(r.s.FileBytes, fileHeaderBytes+r.lastHead.extent())
-	}
-	file, err := createFile(r.fs, r.s.Dir, head)
-	if err == nil {
-		l.cur = &segment{head: head, file: file, off: fileHeaderBytes}
-		l.allocated += head.size
-		return nil
-	}
-	if !errors.Is(err, vfs.ErrNoSpace) || len(r.files) == 0 {
-		return err
-	}
-	spare := r.files[len(r.files)-1]
-	empty, zerr := allZero(spare.file, spare.head.size)
-	if zerr != nil || !empty {
-		return err
-	}
-	// The process that made it may have been killed before its size, header
-	// or name was durable.
-	if err = spare.file.Preallocate(spare.head.size); err == nil {
-		_, err = spare.file.WriteAt(spare.head.encode(), 0)
-	}
-	if err == nil {
-		err = spare.file.Sync()
-	}
-	if err == nil {
-		err = r.fs.SyncDir(r.s.Dir)
-	}
-	if err != nil {
-		return fmt.Errorf("reuse %s: %w", spare.name, err)
-	}
-	r.files = r.files[:len(r.files)-1]
-	l.old = l.old[:len(l.old)-1]
-	l.cur = &segment{head: spare.head, file: spare.file, off: fileHeaderBytes}
-	return nil
-}
-
-// allZero reports whether nothing was ever written behind the header.
-func allZero(f vfs.File, size int64) (bool, error) {
-	const chunk = 256 * Block
-	buf, zero := make([]byte, chunk), make([]byte, chunk)
-	for at := int64(fileHeaderBytes); at < size; at += chunk {
-		n := min(chunk, size-at)
-		ok, err := readFull(f, buf[:n], at)
-		if err != nil || !ok || !bytes.Equal(buf[:n], zero[:n]) {
-			return false, err
-		}
-	}
-	return true, nil
 }
 
 // rewrite logs records at once.

@@ -2,13 +2,10 @@ package wal
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/mutant"
-	"github.com/varvelog/varve/internal/vfs"
 )
 
 // scan reads every write in order, over file borders, from the first one of
@@ -18,39 +15,42 @@ import (
 // if it can be read by now.
 func (r *recovery) scan(i int) error {
 	off := int64(fileHeaderBytes)
+	r.in.ahead = readAhead
 	for {
 		if j, ok := r.next[r.files[i].head.base+off]; ok && j > i {
 			i, off = j, fileHeaderBytes
 		}
 		f := r.files[i]
-		head, records, err := readWrite(f, off)
+		head, records, err := r.in.readWrite(f, off)
 		if err != nil {
 			return fmt.Errorf("read %s/%s at %d: %w", r.s.Dir, f.name, off, err)
 		}
 		if records == nil {
 			return r.judge(i, off)
 		}
+		r.in.keep()
 		r.deliver(i, head, records)
 		off += head.extent()
 	}
 }
 
 // readWrite reads and checks one write. Without a valid write there it returns
-// nil records.
-func readWrite(f *found, off int64) (writeHead, []Record, error) {
-	var hb [writeHeader]byte
-	if ok, err := readFull(f.file, hb[:], off); err != nil || !ok || off+writeHeader > f.head.size {
+// nil records. They alias the reader's buffer.
+func (r *reader) readWrite(f *found, off int64) (writeHead, []Record, error) {
+	hb, ok, err := r.view(f.file, off, writeHeader, f.head.size)
+	if err != nil || !ok {
 		return writeHead{}, nil, err
 	}
 	position := f.head.base + off
-	head, ok := decodeWriteHead(hb[:], f.head.generation, position, f.head.size-off)
+	head, ok := decodeWriteHead(hb, f.head.generation, position, f.head.size-off)
 	if !ok || head.length == 0 {
 		return head, nil, nil
 	}
-	body := make([]byte, head.length)
-	if ok, err := readFull(f.file, body, off+writeHeader); err != nil || !ok {
+	body, ok, err := r.view(f.file, off, writeHeader+int64(head.length), f.head.size)
+	if err != nil || !ok {
 		return head, nil, err
 	}
+	body = body[writeHeader:]
 	records := make([]Record, 0, min(int(head.count), len(body)/recordHeader))
 	for at := 0; at < len(body); {
 		n, ok := recordAt(body[at:], head.generation, position+writeHeader+int64(at))
@@ -70,6 +70,11 @@ func readWrite(f *found, off int64) (writeHead, []Record, error) {
 		return head, nil, nil
 	}
 	return head, records, nil
+}
+
+// readWrite reads one write with buffers of its own.
+func readWrite(f *found, off int64) (writeHead, []Record, error) {
+	return (&reader{}).readWrite(f, off)
 }
 
 // deliver takes the records of one valid write.
@@ -230,15 +235,16 @@ func (r *recovery) logEnd(position int64) int64 {
 	return r.end
 }
 
+// readChunk is how much is looked at at once for the headers of writes.
+const readChunk = 256 * Block
+
 // provenDurable looks for a valid write header at any block from `from` on. It
 // tells whether one was seen at all, and whether one was issued when the bytes
 // at p were known to be durable.
 func (r *recovery) provenDurable(f *found, from, p int64) (seen, proof bool, err error) {
-	const chunk = 256 * Block
-	buf := make([]byte, chunk)
-	for at := from; at < f.head.size; at += chunk {
-		n := min(chunk, f.head.size-at)
-		ok, err := readFull(f.file, buf[:n], at)
+	for at := from; at < f.head.size; at += readChunk {
+		n := min(readChunk, f.head.size-at)
+		buf, ok, err := r.in.view(f.file, at, n, f.head.size)
 		if err != nil || !ok {
 			return seen, false, err
 		}
@@ -261,8 +267,8 @@ func (r *recovery) damageAt(i int, off int64) error {
 	f := r.files[i]
 	d := &Damage{File: r.s.Dir + "/" + f.name, Offset: off, Position: f.head.base + off,
 		Reason: "a write that was durable is damaged or missing; restore the file, or give up what it held with `varve repair --accept-loss`"}
-	buf := make([]byte, min(WriteBytesMax, f.head.size-off))
-	if ok, err := readFull(f.file, buf, off); err != nil || !ok {
+	buf, ok, err := r.in.view(f.file, off, min(WriteBytesMax, f.head.size-off), f.head.size)
+	if err != nil || !ok {
 		return d
 	}
 	named := map[ident.GroupID]bool{}
@@ -278,16 +284,4 @@ func (r *recovery) damageAt(i int, off int64) error {
 		at += recordHeader + int(le.Uint32(buf[at+4:]))
 	}
 	return d
-}
-
-// readFull fills b and reports whether the file was long enough.
-func readFull(f vfs.File, b []byte, off int64) (bool, error) {
-	n, err := f.ReadAt(b, off)
-	if n == len(b) {
-		return true, nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return false, nil
-	}
-	return false, err
 }

@@ -7,8 +7,10 @@ import (
 )
 
 // A budget is a number of bytes that requests share, first come, first served:
-// who asks later waits behind who waits already, so nobody is starved. It may
-// be used by any goroutine.
+// who asks later waits behind who waits already, so nobody is starved. What is
+// there in any case is charged without waiting, so more may be taken than there
+// is; then nobody is granted anything until it is given back. It may be used by
+// any goroutine.
 type budget struct {
 	total int64
 
@@ -19,7 +21,7 @@ type budget struct {
 
 type budgetWaiter struct {
 	bytes   int64
-	granted chan struct{}
+	granted func() // must not block, nor use the budget
 }
 
 func newBudget(total int64) *budget { return &budget{total: total, free: total} }
@@ -35,17 +37,68 @@ func (b *budget) take(n int64, stop <-chan struct{}) (int64, bool) {
 		b.mu.Unlock()
 		return n, true
 	}
-	w := &budgetWaiter{bytes: n, granted: make(chan struct{})}
+	granted := make(chan struct{})
+	w := &budgetWaiter{bytes: n, granted: func() { close(granted) }}
 	b.waiting = append(b.waiting, w)
 	b.mu.Unlock()
 
 	select {
-	case <-w.granted:
+	case <-granted:
 		return n, true
 	case <-stop:
 	}
 	b.cancel(w)
 	return 0, false
+}
+
+// takeSome takes at most most bytes and at least least, or what the whole budget
+// is: a sixteenth of what is free where that lies between, so that many fit
+// beside each other, the later ones with less. If they are not there, it returns
+// 0 and a waiter, whose granted is called when least are its own.
+func (b *budget) takeSome(least, most int64, granted func()) (int64, *budgetWaiter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	least = min(least, b.total)
+	if len(b.waiting) == 0 && b.free >= least {
+		n := max(least, min(most, b.free/16))
+		b.free -= n
+		return n, nil
+	}
+	w := &budgetWaiter{bytes: least, granted: granted}
+	b.waiting = append(b.waiting, w)
+	return 0, w
+}
+
+// more takes n bytes if they are free, whoever waits.
+func (b *budget) more(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.free < n {
+		return false
+	}
+	b.free -= n
+	return true
+}
+
+// charge takes n bytes that are in use already, whether they are free or not.
+func (b *budget) charge(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free -= n
+}
+
+// available reports whether something is free and nobody waits.
+func (b *budget) available() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.free > 0 && len(b.waiting) == 0
+}
+
+// pressed reports whether someone waits.
+func (b *budget) pressed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.waiting) > 0
 }
 
 // cancel withdraws a waiter, whether its bytes were granted meanwhile or not.
@@ -84,7 +137,7 @@ func (b *budget) grant() {
 		b.waiting[0] = nil
 		b.waiting = b.waiting[1:]
 		b.free -= w.bytes
-		close(w.granted)
+		w.granted()
 	}
 	if len(b.waiting) == 0 {
 		b.waiting = nil

@@ -173,6 +173,7 @@ func (c *Conn) close(cause error) {
 		close(c.stop)
 	}
 	cause = c.cause
+	waiting := c.reserving()
 	dropped := c.drop()
 	c.wakeAll()
 	var hooks []func()
@@ -183,6 +184,9 @@ func (c *Conn) close(cause error) {
 	c.mu.Unlock()
 
 	close(c.done)
+	for _, granted := range waiting {
+		granted()
+	}
 	for _, r := range dropped {
 		r.finish()
 	}

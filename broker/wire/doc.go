@@ -15,10 +15,12 @@
 //     by Release, when the reply is written, or when a request of a closed
 //     connection is answered. A handler therefore answers every request, also
 //     those whose client has left.
-//  4. Requests with large frames (Produce) and all others draw on separate
-//     budgets, each first come, first served, so a backlog of produce never
-//     holds up heartbeats, and a large frame is never starved by small ones. A
-//     single frame always fits into an idle budget.
+//  4. Requests with large frames (Produce, and what decodes to more than the
+//     budget of the others) and all others draw on separate budgets, each first
+//     come, first served, so a backlog of produce never holds up heartbeats, and
+//     a large frame is never starved by small ones. A single frame always fits
+//     into an idle budget with all that it is charged; one that would not is
+//     refused.
 //  5. At most InFlightMax requests of a connection are unanswered or unwritten;
 //     at the limit the connection is not read.
 //  6. When a connection closes its hooks run once and its goroutines end;

@@ -138,7 +138,7 @@ func TestBudgetIsBackpressure(t *testing.T) {
 	hog, gone, next := g.dial(), g.dial(), g.dial()
 	go func() { _, _ = hog.nc.Write(frame(keyProduce, 0, 1, body)) }()
 	held := get(t, arrived)
-	_, _ = gone.nc.Write(frame(keyProduce, 0, 2, body)[:100])
+	_, _ = gone.nc.Write(frame(keyProduce, 0, 2, body)[:4<<10])
 	g.eventually("another connection waits", func() bool { return g.s.Stats().Waiting == 1 })
 	go func() { _, _ = next.nc.Write(frame(keyProduce, 0, 3, body)) }()
 	g.eventually("two connections wait", func() bool { return g.s.Stats().Waiting == 2 })

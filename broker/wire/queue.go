@@ -127,6 +127,7 @@ func (c *Conn) written(batch []*Request) {
 		r.finish()
 	}
 	clear(batch)
+	c.reserveFirst()
 }
 
 // isEnding reports whether nothing is to be read any more.

@@ -90,6 +90,10 @@ func (c *Conn) readFrame() error {
 		return fmt.Errorf("%w: API key %d, %d bytes, at most %d", ErrFrameTooLarge, p.key, length, limits.FrameBytesMax)
 	}
 
+	if !limits.AnswerSmall && !c.awaitReplies() {
+		return errEnding
+	}
+
 	r := &Request{
 		Key: p.key, Version: p.version, CorrelationID: p.correlationID,
 		FrameBytes: length, Unsupported: unsupported, Conn: c,
@@ -196,33 +200,104 @@ func (c *Conn) readPrefix() (length int, p prefix, err error) {
 	return length, p, nil
 }
 
+// awaitReplies waits while answers that clients do not take use up the memory
+// that there is for them.
+func (c *Conn) awaitReplies() bool {
+	if c.s.replies.available() {
+		return true
+	}
+	n, ok := c.s.replies.take(1, c.stop)
+	if ok {
+		c.s.replies.give(n)
+	}
+	return ok
+}
+
 // readBody takes memory for the rest of the frame, reads it and parses the rest
 // of the header. If it fails it has given the memory back.
+//
+// A client that announces a frame and sends nothing of it holds no memory: the
+// start must have come. What is charged beyond the frame's own bytes is taken
+// when they are there, from a budget that no frame on its way draws on.
 func (c *Conn) readBody(r *Request, n int, limits Limits) error {
-	r.budget = c.s.small
+	start := min(n, readAheadBytes)
+	if c.in.Buffered() < start {
+		if !c.arm(c.s.set.ReadMax) {
+			return errEnding
+		}
+		if _, err := c.in.Peek(start); err != nil {
+			return inFrame(err)
+		}
+	}
+	r.budget = c.s.arriving
 	if limits.FrameBytesMax > c.s.set.SmallFrameBytesMax {
 		r.budget = c.s.large
 	}
-	charge, ok := r.budget.take(int64(bufferCap(n))*int64(limits.MemoryFactor), c.stop)
+	charge, ok := r.budget.take(int64(bufferCap(n)), c.stop)
 	if !ok {
 		return errEnding
 	}
 	r.charge = charge
 	r.buf = c.s.buffers.get(n)
-	if err := c.fill(r); err != nil {
+	err := c.fill(r)
+	if err == nil && r.budget != c.s.large {
+		err = c.chargeDecoded(r, n, limits.MemoryFactor)
+	}
+	if err != nil {
 		r.giveBack()
+	}
+	return err
+}
+
+// chargeDecoded moves the charge of a frame that has arrived to the budget of
+// those that are handled.
+func (c *Conn) chargeDecoded(r *Request, n, factor int) error {
+	decoded := int64(bufferCap(n)) + int64(n)*int64(factor-1)
+	to := c.s.small
+	if decoded > to.total {
+		to = c.s.large
+	}
+	charge, ok := to.take(decoded, c.stop)
+	if !ok {
+		return errEnding
+	}
+	r.budget.give(r.charge)
+	r.budget, r.charge = to, charge
+	return nil
+}
+
+// receive reads all of b. The client has ReadMax and what BytesPerSecondMin adds;
+// while others wait for the memory, it must keep up that rate after PressedMax.
+func (c *Conn) receive(b []byte, from *budget) error {
+	if c.in.Buffered() >= len(b) {
+		_, err := io.ReadFull(c.in, b)
 		return err
+	}
+	began, most := time.Now(), c.s.set.transfer(c.s.set.ReadMax, int64(len(b)))
+	armed := time.Duration(0)
+	for n := 0; n < len(b); {
+		if since := time.Since(began); since >= armed {
+			if since >= most || from.pressed() && since > c.s.set.transfer(c.s.set.PressedMax, int64(n)) {
+				return ErrSlow
+			}
+			armed = min(since+c.s.set.PressedMax/4, most)
+			if !c.arm(armed - since) {
+				return errEnding
+			}
+		}
+		m, err := c.in.Read(b[n:])
+		n += m
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return inFrame(err)
+		}
 	}
 	return nil
 }
 
 func (c *Conn) fill(r *Request) error {
 	b := r.buf.b
-	if c.in.Buffered() < len(b) && !c.arm(c.s.set.transfer(c.s.set.ReadMax, int64(len(b)))) {
-		return errEnding
-	}
-	if _, err := io.ReadFull(c.in, b); err != nil {
-		return inFrame(err)
+	if err := c.receive(b, r.budget); err != nil {
+		return err
 	}
 	c.s.counters.read.Add(uint64(lengthBytes + r.FrameBytes))
 	r.Received = c.s.set.Now()

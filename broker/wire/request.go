@@ -54,6 +54,7 @@ type Request struct {
 	buf      *buffer
 	budget   *budget
 	charge   int64
+	answer   answerMemory
 
 	// The answer: written by whoever wins answered, read under Conn.mu once
 	// ready is set.
@@ -103,6 +104,7 @@ func (r *Request) reply(done func(), parts [][]byte) {
 	binary.BigEndian.PutUint32(r.head[4:], uint32(r.CorrelationID))
 	r.bytes = lengthBytes + size
 	r.parts = append(r.inline[:0], parts...)
+	r.chargeAnswer()
 	r.Conn.answer(r)
 }
 
@@ -151,11 +153,35 @@ func (r *Request) Release() {
 	r.giveBack()
 }
 
+// ReleaseBody gives the memory of Body back, but not the share of the budget: for
+// as long as a copy of it exists. The caller keeps no slice of it. Release then
+// gives the share back. It must not be called at the same time as Release.
+func (r *Request) ReleaseBody() {
+	if r.buf != nil {
+		r.Body = nil
+		r.Conn.s.buffers.put(r.buf)
+		r.buf = nil
+	}
+}
+
+// Grow charges the request for n bytes more, and reports false if they are not
+// free. It does not wait, and must not be called after or at the same time as
+// Release.
+func (r *Request) Grow(n int64) bool {
+	if !r.budget.more(n) {
+		return false
+	}
+	r.charge += n
+	return true
+}
+
 func (r *Request) giveBack() {
 	if !r.released.CompareAndSwap(false, true) {
 		return
 	}
-	r.Conn.s.buffers.put(r.buf)
+	if r.buf != nil {
+		r.Conn.s.buffers.put(r.buf)
+	}
 	r.budget.give(r.charge)
 	r.buf = nil
 }
@@ -164,6 +190,7 @@ func (r *Request) giveBack() {
 // never be.
 func (r *Request) finish() {
 	r.giveBack()
+	r.giveAnswerBack()
 	clear(r.inline[:])
 	r.parts = nil
 	if done := r.done; done != nil {

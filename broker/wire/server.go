@@ -32,7 +32,11 @@ type Server struct {
 
 	counters     counters
 	buffers      *bufferPool
+	arriving     *budget // small frames that are being read
 	small, large *budget
+	// reserved is the memory of answers that was asked for before they were made;
+	// replies is that of all others.
+	reserved, replies *budget
 
 	wg     sync.WaitGroup // goroutines of connections; added to under mu
 	closed chan struct{}  // closed by Shutdown
@@ -64,7 +68,9 @@ func NewServer(set Settings, h Handler, log *slog.Logger) *Server {
 	s.opener, _ = h.(Opener)
 	s.report.log, s.report.now = log, s.set.Now
 	small, large := s.set.budgets()
-	s.small, s.large = newBudget(small), newBudget(large)
+	s.arriving, s.small, s.large = newBudget(small), newBudget(small), newBudget(large)
+	s.replies = newBudget(max(s.set.AnswerBytes/4, 1))
+	s.reserved = newBudget(max(s.set.AnswerBytes-s.replies.total, 1))
 	return s
 }
 

@@ -13,10 +13,15 @@ type Limits struct {
 	// others. Keys with a bound above SmallFrameBytesMax draw on the budget of
 	// large frames.
 	FrameBytesMax int
-	// MemoryFactor is how many bytes of budget a byte of the frame is charged,
-	// for requests whose decoded form is larger than their bytes. 0 means 1.
-	// The charge of one request never exceeds its budget.
+	// MemoryFactor is how many bytes of budget a byte of the frame is charged
+	// once it has arrived, for requests whose decoded form is larger than their
+	// bytes. 0 means 1.
+	// A frame whose charge is more than the whole budget of small frames draws
+	// on that of large ones; if it is more than that too, it is too large.
 	MemoryFactor int
+	// AnswerSmall says that the answer is never much larger than the request, so
+	// that the request is read also while the memory of answers is used up.
+	AnswerSmall bool
 }
 
 // Settings are fixed when a server is made. A zero field takes the default that
@@ -31,10 +36,14 @@ type Settings struct {
 	// SmallFrameBytesMax bounds any other frame: 4 MiB.
 	SmallFrameBytesMax int
 	// MemoryBytes bounds the buffers of all requests that are being read or
-	// handled, over all connections: queued.max.request.bytes, 512 MiB. A
-	// quarter of it is for small frames. It is raised to what the two largest
-	// permitted frames take.
+	// handled, over all connections: memory.request.bytes, 512 MiB. A quarter of
+	// it is for small frames, half of that while they arrive. It is raised to
+	// what the largest permitted frames take.
 	MemoryBytes int64
+	// AnswerBytes bounds what is answered and not yet taken by clients, over all
+	// connections: memory.response.bytes, 256 MiB. A quarter of it is for answers
+	// that no memory was reserved for.
+	AnswerBytes int64
 	// ClientIDBytesMax bounds the client id of a request: 1,024.
 	ClientIDBytesMax int
 
@@ -65,6 +74,9 @@ type Settings struct {
 	// directions; it extends ReadMax and WriteMax in proportion to what is
 	// transferred: 1 MiB.
 	BytesPerSecondMin int64
+	// PressedMax is how long a client may send or take nothing while others wait
+	// for the memory that it occupies; then it must keep up BytesPerSecondMin: 2 s.
+	PressedMax time.Duration
 	// LingerMax is how long a connection that ended in order waits for its
 	// client to close after the last reply: 1 s.
 	LingerMax time.Duration
@@ -79,6 +91,7 @@ func (s Settings) withDefaults() Settings {
 	orInt(&s.FrameBytesMax, 100<<20)
 	orInt(&s.SmallFrameBytesMax, 4<<20)
 	orInt(&s.MemoryBytes, 512<<20)
+	orInt(&s.AnswerBytes, 256<<20)
 	orInt(&s.ClientIDBytesMax, 1024)
 	orInt(&s.InFlightMax, 64)
 	if s.ConnectionsMax == 0 {
@@ -89,6 +102,7 @@ func (s Settings) withDefaults() Settings {
 	orInt(&s.ReadMax, 30*time.Second)
 	orInt(&s.WriteMax, 2*time.Minute)
 	orInt(&s.BytesPerSecondMin, 1<<20)
+	orInt(&s.PressedMax, 2*time.Second)
 	orInt(&s.LingerMax, time.Second)
 	if s.Now == nil {
 		s.Now = time.Now
@@ -102,10 +116,11 @@ func orInt[T ~int | ~int64](field *T, def T) {
 	}
 }
 
-// budgets returns the sizes of the budgets for small and for large frames.
+// budgets returns the sizes of the budgets for small frames that arrive and that
+// are handled, which are the same, and for large ones.
 func (s *Settings) budgets() (small, large int64) {
-	small = max(s.MemoryBytes/4, int64(bufferCap(s.SmallFrameBytesMax)))
-	large = max(s.MemoryBytes-small, int64(bufferCap(s.FrameBytesMax)))
+	small = max(s.MemoryBytes/8, int64(bufferCap(s.SmallFrameBytesMax)))
+	large = max(s.MemoryBytes-2*small, int64(bufferCap(s.FrameBytesMax)))
 	return small, large
 }
 
@@ -123,6 +138,8 @@ func (s *Settings) limits(p prefix) (Limits, bool) {
 	if l.MemoryFactor <= 0 {
 		l.MemoryFactor = 1
 	}
+	_, large := s.budgets()
+	l.FrameBytesMax = min(l.FrameBytesMax, int(large/int64(l.MemoryFactor)))
 	known := l.Known && p.version >= 0 && flexibleFrom(p.key) != unknownKey
 	if p.key == keyControlledShutdown && p.version == 0 {
 		known = false // its header has no client id

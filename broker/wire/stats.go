@@ -8,8 +8,16 @@ type Stats struct {
 	Connections int
 	// SmallBytes and LargeBytes are what requests hold of each budget.
 	SmallBytes, LargeBytes int64
+	// ArrivingBytes is what small requests hold that have not arrived yet.
+	ArrivingBytes int64
+	// AnswerBytes is what is reserved for answers, and held by those that are not
+	// written yet.
+	AnswerBytes int64
 	// Waiting is the number of connections whose next frame waits for memory.
 	Waiting int
+	// AnswersWaiting is the number of requests that wait for memory for their
+	// answers.
+	AnswersWaiting int
 }
 
 // Stats returns the gauges of this moment.
@@ -17,13 +25,25 @@ func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	n := len(s.conns)
 	s.mu.Unlock()
-	small, w1 := s.small.state()
-	large, w2 := s.large.state()
-	return Stats{Connections: n, SmallBytes: small, LargeBytes: large, Waiting: w1 + w2}
+	arriving, w1 := s.arriving.state()
+	small, w2 := s.small.state()
+	large, w3 := s.large.state()
+	replies, w4 := s.replies.state()
+	reserved, w5 := s.reserved.state()
+	return Stats{
+		Connections: n, SmallBytes: small, LargeBytes: large, ArrivingBytes: arriving, AnswerBytes: reserved + replies,
+		Waiting: w1 + w2 + w3 + w4, AnswersWaiting: w5,
+	}
 }
 
-// Budgets returns the bounds of Stats.SmallBytes and Stats.LargeBytes.
-func (s *Server) Budgets() (small, large int64) { return s.small.total, s.large.total }
+// Budgets returns the bounds of Stats.SmallBytes, which is that of ArrivingBytes
+// too, and Stats.LargeBytes.
+func (s *Server) Budgets() (small, large int64) {
+	return s.small.total, s.large.total
+}
+
+// AnswerBudget returns the bound of Stats.AnswerBytes.
+func (s *Server) AnswerBudget() int64 { return s.reserved.total + s.replies.total }
 
 // counters count what a server did.
 type counters struct {

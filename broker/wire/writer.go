@@ -2,8 +2,10 @@ package wire
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 )
 
@@ -50,14 +52,11 @@ func (c *Conn) writeBatch(batch []*Request) error {
 	if bytes == 0 {
 		return nil
 	}
-	deadline := time.Now().Add(c.s.set.transfer(c.s.set.WriteMax, bytes))
-	if err := c.nc.SetWriteDeadline(deadline); err != nil {
-		return err
-	}
+	most := c.s.set.transfer(c.s.set.WriteMax, bytes)
 	var err error
 	if tcp, ok := c.nc.(*net.TCPConn); ok {
-		err = c.writev(tcp, batch)
-	} else {
+		err = c.writev(tcp, batch, most)
+	} else if err = c.nc.SetWriteDeadline(time.Now().Add(most)); err == nil {
 		err = c.writeThrough(batch)
 	}
 	if err == nil {
@@ -68,8 +67,9 @@ func (c *Conn) writeBatch(batch []*Request) error {
 }
 
 // writev hands all parts to the kernel in one call, if they are no more than it
-// takes.
-func (c *Conn) writev(tcp *net.TCPConn, batch []*Request) error {
+// takes. The client has so long; while others wait for the memory of answers, it
+// must keep up BytesPerSecondMin after PressedMax.
+func (c *Conn) writev(tcp *net.TCPConn, batch []*Request, most time.Duration) error {
 	c.out = c.outKept[:0]
 	for _, r := range batch {
 		if r.headLen > 0 {
@@ -78,13 +78,31 @@ func (c *Conn) writev(tcp *net.TCPConn, batch []*Request) error {
 		}
 	}
 	c.outKept = c.out
-	_, err := c.out.WriteTo(tcp)
+	err := c.writeAll(tcp, most)
 	clear(c.outKept)
 	c.out = nil
 	if cap(c.outKept) > outKeptMax {
 		c.outKept = nil
 	}
 	return err
+}
+
+func (c *Conn) writeAll(tcp *net.TCPConn, most time.Duration) error {
+	began, written := time.Now(), int64(0)
+	for {
+		since := time.Since(began)
+		pressed := c.s.reserved.pressed() || c.s.replies.pressed()
+		if since >= most || pressed && since > c.s.set.transfer(c.s.set.PressedMax, written) {
+			return ErrSlow
+		}
+		if err := tcp.SetWriteDeadline(began.Add(min(since+c.s.set.PressedMax/4, most))); err != nil {
+			return err
+		}
+		n, err := c.out.WriteTo(tcp)
+		if written += n; !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
 }
 
 // writeThrough puts small parts together and passes large ones on.

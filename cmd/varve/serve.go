@@ -19,6 +19,7 @@ import (
 
 	"github.com/varvelog/varve/broker"
 	"github.com/varvelog/varve/broker/config"
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -65,13 +66,15 @@ func serve(c *cli.Context) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
+	stopLimit := limitMemory(s)
+	defer stopLimit()
 	fs, err := vfs.OS(s.LogDir)
 	if err != nil {
 		return fmt.Errorf("open the data directory %s: %w", s.LogDir, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b, err := broker.Open(broker.Components{FS: fs, Root: s.LogDir, Listen: net.Listen, Now: time.Now, Log: log, SetLogLevel: setLevel, Version: version}, s)
+	b, err := broker.Open(broker.Components{FS: failpoint.FS(fs, s.LogDir), Root: s.LogDir, Listen: net.Listen, Now: time.Now, Log: log, SetLogLevel: setLevel, Version: version}, s)
 	if err != nil {
 		return err
 	}

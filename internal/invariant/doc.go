@@ -10,9 +10,10 @@
 //     (go test -tags invariants ./...); in other builds it is an empty call.
 //  3. Every failure panics with a *Violation, so that the shell around a core
 //     can tell it from other panics and park the one group that it concerns.
+//  4. A Gauge counts in builds with that tag only, and never below zero.
 //
-// Concurrency: the package has no state and starts no goroutine; every function
-// may be called from anywhere.
+// Concurrency: the package has no state but the gauges, and starts no goroutine;
+// every function may be called from anywhere.
 //
 // It does not log, does not recover and does not end the process.
 package invariant

@@ -14,18 +14,18 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 )
 
-// command proposes a metadata command. done is called with what became of it,
-// unless the broker goes before.
-func (s *run) command(c metadata.Command, done func(metadata.Result)) {
-	br := s.broker
+// command has a broker propose a metadata command. done is called with what
+// became of it, unless the broker goes before.
+func (s *run) command(br *broker, c metadata.Command, done func(metadata.Result)) {
 	br.asked++
+	br.touch()
 	answered := false
 	br.node.Command(c, func(r metadata.Result) {
 		if answered {
 			s.fail("R4", "command %T is answered twice", c)
 		}
 		answered = true
-		if s.disk.lost || s.broker != br {
+		if !br.answers() {
 			return
 		}
 		br.asked--
@@ -40,14 +40,14 @@ func undecided(err error) bool {
 	return errors.Is(err, replog.ErrNotLeader) || errors.Is(err, replog.ErrFailed)
 }
 
-// register registers the broker with itself, as often as it takes.
-func (s *run) register() {
-	again := func() { s.after(50*time.Millisecond, s.register) }
-	if s.broker == nil || !s.broker.node.Ready() {
+// register has a node's broker register itself, as often as it takes.
+func (s *run) register(sv *server) {
+	again := func() { sv.after(50*time.Millisecond, func() { s.register(sv) }) }
+	if sv.broker == nil || !sv.broker.node.Ready() {
 		again()
 		return
 	}
-	s.command(metadata.RegisterBroker{NodeID: 1, DirectoryID: [16]byte{1}, Host: "localhost", Port: 9092}, func(r metadata.Result) {
+	s.command(sv.broker, metadata.RegisterBroker{NodeID: sv.id, DirectoryID: [16]byte{byte(sv.id)}, Host: "localhost", Port: 9092}, func(r metadata.Result) {
 		if r.Err != nil {
 			again()
 		}
@@ -58,7 +58,8 @@ func (s *run) register() {
 func (s *run) createTopic(name string) {
 	r := s.rng.admin
 	again := func() { s.after(100*time.Millisecond, func() { s.createTopic(name) }) }
-	if s.broker == nil || !s.broker.node.Ready() || s.broker.node.Image().BrokerCount() == 0 {
+	br := s.ready()
+	if br == nil || br.node.Image().BrokerCount() < len(s.servers) {
 		if !s.ending {
 			again()
 		}
@@ -78,8 +79,8 @@ func (s *run) createTopic(name string) {
 	}
 	s.model.topics = append(s.model.topics, t)
 	s.log("create topic %s %x with %d partitions, %v", name, t.id[:4], parts, t.configs)
-	s.command(metadata.CreateTopic{
-		Name: name, TopicID: t.id, Partitions: int32(parts), ReplicationFactor: 1, Configs: kvs(t.configs), TimeMs: s.now.UnixMilli(),
+	s.command(br, metadata.CreateTopic{
+		Name: name, TopicID: t.id, Partitions: int32(parts), ReplicationFactor: s.drawFactor(), Configs: kvs(t.configs), TimeMs: br.server.now().UnixMilli(),
 	}, func(res metadata.Result) {
 		switch {
 		case res.Err == nil:
@@ -148,38 +149,40 @@ func (s *run) startAdmin() {
 		s.after(mean(s.rng.admin, s.plan.length/25), turn)
 		s.resolve()
 		topics := s.model.live()
-		if s.broker == nil || !s.broker.node.Ready() || s.stopping || len(topics) == 0 {
+		br := s.operable()
+		if br == nil || len(topics) == 0 {
 			return
 		}
 		t := topics[s.rng.admin.IntN(len(topics))]
 		switch s.rng.admin.IntN(10) {
 		case 0:
-			s.deleteTopic(t)
+			s.deleteTopic(br, t)
 		case 1, 2, 3:
-			s.changeConfigs(t)
+			s.changeConfigs(br, t)
 		case 4, 5, 6:
 			s.deleteRecords(t.parts[s.rng.admin.IntN(len(t.parts))], -2)
 		default:
 			if s.plan.forced {
 				s.log("checkpoint asked for")
-				s.broker.node.Checkpoint()
+				br.node.Checkpoint()
+				br.touch()
 			}
 		}
 	}
 	s.after(s.plan.length/25, turn)
 }
 
-func (s *run) changeConfigs(t *topic) {
+func (s *run) changeConfigs(br *broker, t *topic) {
 	c := s.drawConfigs(s.rng.admin)
 	if s.plan.full {
 		s.drawTierConfigs(c, false)
 	}
-	s.setConfigs(t, c, []string{"retention.bytes", "retention.ms", "segment.ms"})
+	s.setConfigs(br, t, c, []string{"retention.bytes", "retention.ms", "segment.ms"})
 }
 
 // setConfigs sets some of a topic's settings, and removes those of the named
 // ones that are not among them.
-func (s *run) setConfigs(t *topic, c map[string]string, names []string) {
+func (s *run) setConfigs(br *broker, t *topic, c map[string]string, names []string) {
 	t.keepsAtLeast(c)
 	var remove []string
 	for _, name := range names {
@@ -188,17 +191,17 @@ func (s *run) setConfigs(t *topic, c map[string]string, names []string) {
 		}
 	}
 	s.log("set configs of %s: %v", t.name, c)
-	s.command(metadata.SetTopicConfigs{TopicID: t.id, Set: kvs(c), Remove: remove}, func(r metadata.Result) {
+	s.command(br, metadata.SetTopicConfigs{TopicID: t.id, Set: kvs(c), Remove: remove}, func(r metadata.Result) {
 		if r.Err != nil && !undecided(r.Err) && !errors.Is(r.Err, metadata.ErrUnknownTopic) && !errors.Is(r.Err, replog.ErrNoSpace) {
-			s.fail("C1", "set configs of %s: %v", t.name, r.Err)
+			s.fail("M1", "set configs of %s: %v", t.name, r.Err)
 		}
 	})
 }
 
-func (s *run) deleteTopic(t *topic) {
+func (s *run) deleteTopic(br *broker, t *topic) {
 	t.state, t.askedDelete = deleting, s.now
 	s.log("delete topic %s %x", t.name, t.id[:4])
-	s.command(metadata.DeleteTopic{TopicID: t.id}, func(r metadata.Result) {
+	s.command(br, metadata.DeleteTopic{TopicID: t.id}, func(r metadata.Result) {
 		switch {
 		case r.Err == nil:
 			t.state = deleted
@@ -207,43 +210,20 @@ func (s *run) deleteTopic(t *topic) {
 		case errors.Is(r.Err, replog.ErrNoSpace) || errors.Is(r.Err, node.ErrNotReady):
 			t.state = live
 		case !undecided(r.Err):
-			s.fail("C1", "delete topic %s: %v", t.name, r.Err)
+			s.fail("M1", "delete topic %s: %v", t.name, r.Err)
 		}
 	})
-}
-
-// resolve finds out about commands whose answers were lost, once nothing
-// proposed by an earlier life can be applied any more.
-func (s *run) resolve() {
-	if s.broker == nil || !s.broker.node.Ready() || s.broker.asked > 0 {
-		return
-	}
-	for _, t := range s.model.topics {
-		_, there := s.broker.node.Image().TopicByID(t.id)
-		switch {
-		case t.state == creating && there:
-			t.state = live
-		case t.state == creating:
-			t.state = deleted
-			s.createTopic(t.name)
-		case t.state == deleting && there:
-			t.state = live
-		case t.state == deleting:
-			t.state = deleted
-			s.createTopic(t.name)
-		}
-	}
 }
 
 // deleteRecords moves the log start of a partition up: to its high watermark
 // (-1), to an offset, or to a random place (-2).
 func (s *run) deleteRecords(p *part, offset ident.Offset) {
-	at := s.broker.partition(p.id)
-	if at == nil {
+	br := s.route(p.id)
+	if br == nil {
 		return
 	}
-	o, err := at.Offsets()
-	if err != nil {
+	at, o, ok := br.serves(p.id)
+	if !ok {
 		return
 	}
 	upTo := offset
@@ -255,11 +235,11 @@ func (s *run) deleteRecords(p *part, offset ident.Offset) {
 		upTo = offset
 	}
 	p.deleteUpTo = max(p.deleteUpTo, upTo)
-	br := s.broker
 	br.asked++
+	br.touch()
 	s.log("delete records of %s below %d", p.name, offset)
 	at.DeleteRecords(&partition.StartRequest{Offset: offset, Done: func(low ident.Offset, err error) {
-		if s.disk.lost || s.broker != br {
+		if !br.answers() {
 			return
 		}
 		br.asked--
@@ -271,8 +251,8 @@ func (s *run) deleteRecords(p *part, offset ident.Offset) {
 		if low < upTo {
 			s.fail("L7", "delete records of %s below %d was answered with low watermark %d", p.name, upTo, low)
 		}
-		s.sawStart(p, low)
-	}}, s.now.UnixMilli())
+		s.sawStart(p, o.LeaderEpoch, low)
+	}}, br.server.now().UnixMilli())
 	br.wake()
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/broker/storage"
-	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
 )
@@ -19,6 +18,7 @@ import (
 // broker is one life of the broker, from a start to a crash or a stop.
 type broker struct {
 	s       *run
+	server  *server
 	node    *node.Node
 	polling bool
 	running int // tasks
@@ -30,20 +30,20 @@ type broker struct {
 func (b *broker) config() node.Config {
 	s := b.s
 	p := s.plan
-	e := replog.DefaultConfig(s.disk.fs)
+	e := replog.DefaultConfig(b.server.disk.fs)
 	e.WAL.Entropy = s.rng.entropy.Uint64
 	e.WAL.FirstFileBytes, e.WAL.FileBytes, e.WAL.BytesMax, e.WAL.ReserveBytes = p.firstFile, p.file, p.walMax, p.reserve
 	e.WaitBytesMax, e.WaitMax, e.TasksMax, e.DiskReserve = p.waitBytes, p.waitMax, p.tasks, p.diskReserve
 	return node.Config{
-		Engine: e, ID: 1, ClusterID: "sim", QueueBytesMax: p.queueBytes, MaintainEvery: p.maintain,
+		Engine: e, ID: b.server.id, ClusterID: "sim", QueueBytesMax: p.queueBytes, MaintainEvery: p.maintain,
 		Cache:     storage.Limits{TailBytes: p.tailBytes, OpenFiles: 4, IndexBytes: 4096},
 		Plan:      s.topicPlan,
 		LoadChain: b.loadChain, RunChain: b.runChain, Letters: letters{}, OutboxBytesMax: p.outboxBytes, Entropy: s.rng.entropy.Uint64,
 		Tier: b.tierConfig(),
 		Report: func(e node.Event) {
-			s.log("broker: reports %s: %v", e.Text, e.Err)
+			b.server.log("broker: reports %s: %v", e.Text, e.Err)
 			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, replog.ErrNoSpace) || errors.Is(e.Err, replog.ErrFailed) || errors.Is(e.Err, errLoad) || b.tierTrouble(e) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
-			if !expected && !s.disk.lost && len(s.disk.flips) == 0 {
+			if !expected && !b.server.disk.lost && len(b.server.disk.flips) == 0 {
 				s.fail("V1", "broker reports without a fault: %s (topic %s, partition %v): %v", e.Text, e.Topic, e.Partition, e.Err)
 			}
 		},
@@ -79,91 +79,23 @@ func (s *run) topicPlan(t *metadata.Topic) node.TopicPlan {
 	}
 }
 
-// open starts the broker, as often as it takes.
-func (s *run) open() {
-	s.stats.Opens++
-	b := &broker{s: s}
-	n, rec, err := node.Open(b.config(), s.now)
-	switch {
-	case s.disk.lost:
-		s.stats.Cuts++
-		s.log("power: lost in the middle of a start")
-		s.down(true)
-		return
-	case errors.Is(err, wal.ErrCorrupt) && len(s.disk.flips) > 0:
-		s.stats.Refusals++
-		s.log("broker: refuses to start: %v", err)
-		s.disk.flips = nil
-		s.down(false)
-		return
-	case errors.Is(err, errSync):
-		s.log("broker: does not start: %v", err)
-		s.down(s.rng.fault.IntN(2) == 0)
-		return
-	case errors.Is(err, vfs.ErrNoSpace) && s.plan.full:
-		s.stats.Full++
-		s.log("broker: does not start: %v; the operator makes room", err)
-		s.disk.ballast(4 * s.plan.walMax)
-		s.down(false)
-		return
-	case err != nil:
-		s.fail("V1", "broker does not start: %v", err)
-	}
-	s.log("broker: started; %d groups, checkpoint %d, %d bytes, tail dropped %v", len(rec.Groups), rec.Checkpoint, rec.Bytes, rec.DroppedTail)
-	b.node = n
-	s.broker = b
-	b.tick()
-	b.wake()
-}
-
-// down ends the broker's life, by a loss of power or by its own end, and starts
-// another one soon.
-func (s *run) down(power bool) {
-	s.noteLayout()
-	s.ended()
-	s.stopping = false
-	if power {
-		how := vfs.CrashOptions{}
-		if n := len(s.plan.crash); n > 0 {
-			how = s.plan.crash[s.rng.fault.IntN(n)]
-		}
-		s.disk.powerLoss(how)
-		s.log("power: back, %+v, disk %x", how, s.disk.mem.Digest())
-	} else {
-		s.disk.killed()
-		s.log("broker: killed")
-	}
-	s.disconnected()
-	wait := mean(s.rng.fault, 300*time.Millisecond)
-	if !s.ending && s.plan.flipWAL && s.rng.fault.IntN(2) == 0 {
-		s.disk.flipInWAL()
-	}
-	if !s.ending && s.plan.cut && s.rng.fault.IntN(3) == 0 {
-		s.disk.cut = 1 + s.rng.fault.IntN(60)
-	}
-	s.after(wait, func() {
-		if s.broker == nil {
-			s.open()
-		}
-	})
-}
-
-// ended notes that the broker's life is over.
-func (s *run) ended() {
-	if s.broker != nil {
-		s.broker.ended = s.now
-	}
-	s.broker = nil
-}
-
 // later calls do after some time if the broker still lives.
 func (b *broker) later(d time.Duration, do func()) {
-	b.s.after(d, func() {
-		if b.s.broker == b {
+	b.server.after(d, func() {
+		if b.lives() {
 			do()
 		}
 	})
 }
+
+// lives reports whether this life of the broker goes on.
+func (b *broker) lives() bool { return b.server.broker == b }
+
+// answers reports whether what the broker answers can still leave it.
+func (b *broker) answers() bool { return b.lives() && !b.server.disk.lost }
+
+// touch has the broker polled after what just happened.
+func (b *broker) touch() { b.server.touched = true }
 
 // wake has the broker polled soon.
 func (b *broker) wake() {
@@ -173,7 +105,7 @@ func (b *broker) wake() {
 	b.polling = true
 	b.later(time.Duration(b.s.rng.delay.IntN(40))*time.Microsecond, func() {
 		b.polling = false
-		for _, t := range b.node.Poll(b.s.now) {
+		for _, t := range b.node.Poll(b.server.now()) {
 			b.start(t)
 		}
 		b.s.polled = true
@@ -182,7 +114,7 @@ func (b *broker) wake() {
 
 func (b *broker) tick() {
 	b.later(100*time.Millisecond, func() {
-		b.node.Tick(b.s.now)
+		b.node.Tick(b.server.now())
 		b.tick()
 	})
 }
@@ -200,13 +132,13 @@ func (b *broker) start(t replog.Task) {
 	}
 	b.later(do, func() {
 		err := t.Do()
-		b.s.log("task: class %d done, %v", t.Class(), err)
-		if b.s.disk.lost {
+		b.server.log("task: class %d done, %v", t.Class(), err)
+		if b.server.disk.lost {
 			return
 		}
 		b.later(done, func() {
 			b.running--
-			b.node.Done(b.s.now, t)
+			b.node.Done(b.server.now(), t)
 		})
 	})
 }

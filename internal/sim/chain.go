@@ -187,7 +187,7 @@ func (b *broker) loadChain(t *metadata.Topic, done func(partition.Chain, error))
 	r := s.rng.chain
 	fails := !s.ending && r.IntN(12) == 0
 	b.later(mean(r, s.plan.loadDelay), func() {
-		s.log("chain of %s, generation %d: loaded, or not: %v", t.Name, t.ChainGeneration, fails)
+		b.server.log("chain of %s, generation %d: loaded, or not: %v", t.Name, t.ChainGeneration, fails)
 		if fails {
 			done(nil, errLoad)
 			return
@@ -214,16 +214,16 @@ func (s *run) noteGeneration(t *metadata.Topic) {
 }
 
 // changeChain attaches, changes or detaches a topic's chain.
-func (s *run) changeChain(t *topic) {
+func (s *run) changeChain(br *broker, t *topic) {
 	r := s.rng.chain
 	c := metadata.SetTopicConfigs{TopicID: t.id, Remove: []string{"plugin.chain"}}
 	if r.IntN(3) > 0 {
 		c = metadata.SetTopicConfigs{TopicID: t.id, Set: []metadata.KV{{Name: "plugin.chain", Value: pick(r, "a", "b", "c")}}}
 	}
 	s.log("chain of %s: %v", t.name, c.Set)
-	s.command(c, func(res metadata.Result) {
+	s.command(br, c, func(res metadata.Result) {
 		if res.Err != nil && !undecided(res.Err) && !errors.Is(res.Err, metadata.ErrUnknownTopic) && !errors.Is(res.Err, replog.ErrNoSpace) {
-			s.fail("C1", "set the chain of %s: %v", t.name, res.Err)
+			s.fail("M1", "set the chain of %s: %v", t.name, res.Err)
 		}
 	})
 }
@@ -240,19 +240,20 @@ func (s *run) startChains() {
 		}
 		s.after(mean(s.rng.chain, s.plan.length/time.Duration(8)), turn)
 		topics := s.model.live()
-		if s.broker == nil || !s.broker.node.Ready() || s.stopping || len(topics) == 0 {
+		br := s.operable()
+		if br == nil || len(topics) == 0 {
 			return
 		}
-		s.changeChain(topics[s.rng.chain.IntN(len(topics))])
+		s.changeChain(br, topics[s.rng.chain.IntN(len(topics))])
 	}
 	s.after(0, turn)
 }
 
 // prepare makes of a batch what the edge of a broker makes of it for the topic
 // as it stands, or stood a moment ago.
-func (s *run) prepare(b *batch) *partition.Append {
-	a := &partition.Append{Header: b.header, Time: s.now.UnixMilli()}
-	t, ok := s.broker.node.Image().TopicByID(b.part.topic.id)
+func (s *run) prepare(br *broker, b *batch) *partition.Append {
+	a := &partition.Append{Header: b.header, Time: br.server.now().UnixMilli()}
+	t, ok := br.node.Image().TopicByID(b.part.topic.id)
 	if ok {
 		a.Generation = t.ChainGeneration
 	}

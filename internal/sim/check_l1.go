@@ -6,13 +6,13 @@ import (
 )
 
 // acknowledged notes a promise, and looks at what it says of borders.
-func (s *run) acknowledged(b *batch, a *partition.Append) {
+func (s *run) acknowledged(b *batch, a *partition.Append, epoch ident.Epoch) {
 	b.part.ack(b, a.Base)
 	if other := b.part.acked[a.Base]; other != b {
 		s.fail("L2", "%s: offset %d was told for batch %d and for batch %d", b.part.name, a.Base, other.id, b.id)
 	}
-	s.sawHighWatermark(b.part, a.Base+ident.Offset(b.header.LastOffsetDelta)+1)
-	s.sawStart(b.part, a.LogStart)
+	s.sawHighWatermark(b.part, epoch, a.Base+ident.Offset(b.header.LastOffsetDelta)+1)
+	s.sawStart(b.part, epoch, a.LogStart)
 	s.checkPlaces(b)
 }
 
@@ -31,15 +31,15 @@ func (s *run) checkAcked(p *part, from, until ident.Offset, found map[ident.Offs
 }
 
 // missing: L1. A partition of a topic that was not deleted is not there.
-func (s *run) missing(p *part) {
-	r := s.broker.node.Replica(p.id)
-	if !s.broker.node.Ready() || r != nil && r.Err != nil && s.disk.damaged("partitions/"+p.id.Dir()) {
+func (s *run) missing(p *part, b *broker) {
+	r := b.node.Replica(p.id)
+	if !b.node.Ready() || r != nil && r.Err != nil && b.server.disk.damaged("partitions/"+p.id.Dir()) {
 		return
 	}
 	if r != nil {
 		s.fail("L1", "%s cannot be opened: %v", p.name, r.Err)
 	}
-	s.fail("C1", "%s was created, not deleted, and is gone", p.name)
+	s.fail("M1", "%s was created, not deleted, and is gone", p.name)
 }
 
 // mayStartAt: L1. The log start moves from one offset to another: every
@@ -73,10 +73,11 @@ func (s *run) mayStartAt(p *part, from, to ident.Offset) {
 
 // size returns the bytes of a partition's log, wherever they are.
 func (s *run) size(p *part) int64 {
-	at := s.broker.partition(p.id)
-	if at == nil {
+	b := s.newest(p.id)
+	if b == nil {
 		return 0
 	}
+	at := b.partition(p.id)
 	n, list := at.Size(), at.Tiered()
 	o, _ := at.Offsets()
 	for i := range list.Len() {

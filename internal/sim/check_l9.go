@@ -9,12 +9,13 @@ import (
 
 // lookUp: L9. The first record at or above a timestamp, and the record with the
 // largest one, are what a scan finds.
-func (s *run) lookUp(p *part, at *partition.Partition, ts int64) {
-	if s.disk.damaged("partitions/" + p.id.Dir()) {
+func (s *run) lookUp(p *part, b *broker, at *partition.Partition, ts int64) {
+	disk := b.server.disk
+	if disk.damaged("partitions/" + p.id.Dir()) {
 		return
 	}
-	records, ok := s.scan(p, at)
-	if !ok || s.disk.lost {
+	records, ok := s.scan(p, b, at)
+	if !ok || disk.lost {
 		return
 	}
 	o0, err := at.Offsets()
@@ -36,14 +37,14 @@ func (s *run) lookUp(p *part, at *partition.Partition, ts int64) {
 		}
 	}
 	o, t, _, found, err := at.OffsetForTimestamp(ts)
-	if s.disk.lost || errors.Is(err, partition.ErrNotLeader) {
+	if disk.lost || errors.Is(err, partition.ErrNotLeader) {
 		return
 	}
 	if err != nil || found != (want >= 0) || found && (o != want || t != wantAt) {
 		s.fail("L9", "%s: timestamp %d is found at %d (%d, %v, %v), a scan finds it at %d (%d)", p.name, ts, o, t, found, err, want, wantAt)
 	}
 	o, t, _, found, err = at.MaxTimestamp()
-	if s.disk.lost {
+	if disk.lost {
 		return
 	}
 	if err != nil || found != (most >= 0) || found && (o != most || t != mostAt) {

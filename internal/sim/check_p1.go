@@ -13,9 +13,9 @@ type layout struct {
 }
 
 // segments lists the bases of a partition's segment files, ascending.
-func (s *run) segments(p *part) []ident.Offset {
+func (d *disk) segments(p *part) []ident.Offset {
 	var out []ident.Offset
-	for _, e := range s.files(p) {
+	for _, e := range d.files(p) {
 		name, ok := strings.CutSuffix(e.Name, ".log")
 		if !ok {
 			continue
@@ -30,10 +30,10 @@ func (s *run) segments(p *part) []ident.Offset {
 }
 
 // files lists the files of a partition.
-func (s *run) files(p *part) []vfs.Entry {
-	for _, e := range s.disk.list("partitions") {
+func (d *disk) files(p *part) []vfs.Entry {
+	for _, e := range d.list("partitions") {
 		if e.Dir && strings.HasPrefix(e.Name, p.id.Dir()+".") {
-			return s.disk.list("partitions/" + e.Name)
+			return d.list("partitions/" + e.Name)
 		}
 	}
 	return nil
@@ -41,9 +41,9 @@ func (s *run) files(p *part) []vfs.Entry {
 
 // noteLayout takes down which segments are on disk: all that is in one was
 // committed, so replay has to make it again.
-func (s *run) noteLayout() {
-	for _, p := range s.model.parts() {
-		for _, base := range s.segments(p) {
+func (sv *server) noteLayout() {
+	for _, p := range sv.s.model.parts() {
+		for _, base := range sv.disk.segments(p) {
 			p.layout.bases[base] = true
 		}
 	}
@@ -51,9 +51,9 @@ func (s *run) noteLayout() {
 
 // checkLayout: P1. When everything is written, the segments above the local
 // start are there that were ever there.
-func (s *run) checkLayout(p *part) {
+func (s *run) checkLayout(p *part, sv *server) {
 	have := map[ident.Offset]bool{}
-	list := s.segments(p)
+	list := sv.disk.segments(p)
 	for _, base := range list {
 		have[base] = true
 	}

@@ -11,6 +11,7 @@ import (
 // tierSeen is what was seen of a partition's cold tier last.
 type tierSeen struct {
 	life         *broker
+	epoch        ident.Epoch
 	start, local ident.Offset // of the log
 	first, end   ident.Offset // of the manifest
 	length       int
@@ -22,11 +23,10 @@ func tierEnd(l manifest.List) ident.Offset {
 	return end
 }
 
-// checkTiers looks at the cold tier of every partition that serves, whenever it
-// changed. It is called after everything that happens.
-func (s *run) checkTiers() {
-	b := s.broker
-	if b == nil || !s.plan.tier || s.disk.lost {
+// checkTiers looks at the cold tier of every partition that a broker leads,
+// whenever it changed. It is called after everything that happens to the broker.
+func (s *run) checkTiers(b *broker) {
+	if b == nil || !s.plan.tier || b.server.disk.lost {
 		return
 	}
 	for _, t := range s.model.topics {
@@ -34,16 +34,12 @@ func (s *run) checkTiers() {
 			continue
 		}
 		for _, p := range t.parts {
-			at := b.partition(p.id)
-			if at == nil {
-				continue
-			}
-			o, err := at.Offsets()
-			if err != nil {
+			at, o, ok := b.serves(p.id)
+			if !ok || s.newest(p.id) != b {
 				continue
 			}
 			list := at.Tiered()
-			now := tierSeen{life: b, start: o.LogStart, local: o.LocalStart, first: list.Start(), end: tierEnd(list), length: list.Len()}
+			now := tierSeen{life: b, epoch: o.LeaderEpoch, start: o.LogStart, local: o.LocalStart, first: list.Start(), end: tierEnd(list), length: list.Len()}
 			if was := p.tier; now.life != was.life || now.start != was.start || now.local != was.local || now.first != was.first || now.end != was.end || now.length != was.length {
 				s.checkTier(p, at, list, was, now)
 			}
@@ -57,7 +53,7 @@ func (s *run) checkTier(p *part, at *partition.Partition, list manifest.List, wa
 	s.checkManifest(p, list, now)
 	s.checkNamed(p, at, list)
 	p.tier = now
-	s.sawStart(p, now.start)
+	s.sawStart(p, now.epoch, now.start)
 	s.sawLocalStart(p, was.local, now)
 	s.checkEvicted(p, list, max(was.local, now.start), now.local)
 }

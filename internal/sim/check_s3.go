@@ -9,19 +9,10 @@ import (
 )
 
 // names reports whether the manifest of a partition that serves names an
-// object. The broker that serves has applied everything that was ever committed.
+// object. The broker that leads has applied everything that was ever committed.
 func (s *run) names(p ident.Partition, id manifest.ID) bool {
-	if s.broker == nil {
-		return false
-	}
-	at := s.broker.partition(p)
-	if at == nil {
-		return false
-	}
-	if _, err := at.Offsets(); err != nil {
-		return false
-	}
-	return named(at, id)
+	b := s.newest(p)
+	return b != nil && named(b.partition(p), id)
 }
 
 func named(at *partition.Partition, id manifest.ID) bool {
@@ -58,8 +49,8 @@ func (s *run) checkRemoval(o *object) {
 
 // checkDropTopic: S3. Only what is left of deleted topics is deleted as a whole,
 // and not before the grace.
-func (s *run) checkDropTopic(id ident.TopicID) {
-	image := s.broker.node.Image()
+func (s *run) checkDropTopic(b *broker, id ident.TopicID) {
+	image := b.node.Image()
 	if _, there := image.TopicByID(id); there {
 		s.fail("S3", "the objects of topic %x are to be deleted, which exists", id[:4])
 	}
@@ -82,7 +73,7 @@ func (s *run) orphaned(o *object) bool {
 	if p := s.model.part(o.id); p != nil && p.commitFailed[o.life] {
 		return true
 	}
-	return o.life != s.broker && o.life.ended.Sub(o.told) < commitTime
+	return !o.life.lives() && o.life.ended.Sub(o.told) < commitTime
 }
 
 // commitTime is how long a commit may take.

@@ -10,9 +10,9 @@ import (
 )
 
 // letterTopics returns the dead-letter topics.
-func (s *run) letterTopics() []*metadata.Topic {
+func (b *broker) letterTopics() []*metadata.Topic {
 	var out []*metadata.Topic
-	for t := range s.broker.node.Image().Topics() {
+	for t := range b.node.Image().Topics() {
 		if strings.HasPrefix(t.Name, letterPrefix) {
 			out = append(out, t)
 		}
@@ -26,7 +26,7 @@ func (s *run) letterTopics() []*metadata.Topic {
 func (s *run) readLetters() map[ident.Partition]map[ident.Offset]letter {
 	out := map[ident.Partition]map[ident.Offset]letter{}
 	last := map[ident.Partition]ident.Offset{}
-	for _, t := range s.letterTopics() {
+	for _, t := range s.ready().letterTopics() {
 		for i := range t.Partitions {
 			for _, l := range s.readLetterPartition(ident.Partition{Topic: t.ID, Index: int32(i)}, t.Name) {
 				if out[l.from] == nil {
@@ -48,14 +48,11 @@ func (s *run) readLetters() map[ident.Partition]map[ident.Offset]letter {
 
 // readLetterPartition reads a partition of a dead-letter topic.
 func (s *run) readLetterPartition(id ident.Partition, name string) []letter {
-	at := s.broker.partition(id)
-	if at == nil {
-		s.fail("V1", "partition %d of %s cannot be opened", id.Index, name)
+	b := s.newest(id)
+	if b == nil {
+		s.fail("V1", "partition %d of %s does not serve", id.Index, name)
 	}
-	o, err := at.Offsets()
-	if err != nil {
-		s.fail("V1", "partition %d of %s does not serve: %v", id.Index, name, err)
-	}
+	at, o, _ := b.serves(id)
 	var out []letter
 	for from := o.LogStart; from < o.HighWatermark; {
 		c, err := at.Read(from, o.HighWatermark, 1<<20, true)
@@ -140,12 +137,14 @@ func (s *run) checkOneFate(p *part, letters map[ident.Offset]letter) {
 // checkOutboxes: W3. When all is quiet, nothing waits to be delivered.
 func (s *run) checkOutboxes() {
 	for _, p := range s.model.parts() {
-		at := s.broker.partition(p.id)
-		if at == nil {
-			continue
-		}
-		if n, bytes := at.OutboxDepth(); n != 0 || bytes != 0 {
-			s.fail("V1", "%s: %d emissions of %d bytes are not delivered", p.name, n, bytes)
+		for _, b := range s.brokers() {
+			at := b.partition(p.id)
+			if at == nil {
+				continue
+			}
+			if n, bytes := at.OutboxDepth(); n != 0 || bytes != 0 {
+				s.fail("V1", "%s: %d emissions of %d bytes are not delivered, says broker %d", p.name, n, bytes, b.server.id)
+			}
 		}
 	}
 }

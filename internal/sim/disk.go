@@ -25,6 +25,7 @@ type flip struct {
 // disk is the broker's disk, with what goes wrong on it.
 type disk struct {
 	s    *run
+	sv   *server
 	mem  *vfs.Mem
 	fs   *vfs.Faulty
 	lost bool // power is lost, and the broker has not noticed
@@ -36,8 +37,8 @@ type disk struct {
 	flips     []flip
 }
 
-func newDisk(s *run, capacity int64) *disk {
-	d := &disk{s: s}
+func newDisk(sv *server, capacity int64) *disk {
+	d := &disk{s: sv.s, sv: sv}
 	d.use(vfs.NewMem(vfs.MemOptions{Capacity: capacity}))
 	return d
 }
@@ -72,7 +73,7 @@ func (d *disk) inject(op vfs.Op) error {
 		if d.failSync > 0 && strings.HasPrefix(op.Name, d.failUnder) {
 			if d.failSync--; d.failSync == 0 {
 				d.s.stats.SyncErrors++
-				d.s.log("disk: sync of %s fails", op.Name)
+				d.sv.log("disk: sync of %s fails", op.Name)
 				return &vfs.LostSync{Err: errSync}
 			}
 		}
@@ -91,6 +92,11 @@ func (d *disk) inject(op vfs.Op) error {
 		}
 	}
 	return nil
+}
+
+// heal ends all that goes wrong on the disk, and all that is about to.
+func (d *disk) heal() {
+	d.cut, d.cutSync, d.failSync, d.flips = 0, false, 0, nil
 }
 
 // damaged reports whether something below a directory reads wrong.

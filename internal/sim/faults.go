@@ -20,64 +20,78 @@ func (s *run) startFaults() {
 
 // fault lets one thing go wrong.
 func (s *run) fault() {
+	sv := s.victim()
 	r := s.rng.fault
-	if len(s.disk.flips) > 0 && r.IntN(2) == 0 {
-		s.mend()
+	if len(sv.disk.flips) > 0 && r.IntN(2) == 0 {
+		sv.mend()
 		return
 	}
-	if s.broker == nil || s.stopping {
+	if sv.broker == nil || sv.stopping {
 		return
 	}
 	kind := r.IntN(8)
 	switch {
 	case kind < 2:
-		s.log("fault: power is lost")
-		s.down(true)
+		sv.log("fault: power is lost")
+		sv.down(true)
 	case kind == 2 && s.plan.kill:
-		s.down(false)
+		sv.down(false)
 	case kind <= 4 && s.plan.cut:
 		if r.IntN(2) == 0 {
-			s.disk.cutSync = true
+			sv.disk.cutSync = true
 		} else {
-			s.disk.cut = 1 + r.IntN(pick(r, 4, 20, 200))
+			sv.disk.cut = 1 + r.IntN(pick(r, 4, 20, 200))
 		}
 	case kind == 5 && s.plan.syncError:
-		s.disk.failSync, s.disk.failUnder = 1+r.IntN(4), pick(r, "wal", "partitions", "")
+		sv.disk.failSync, sv.disk.failUnder = 1+r.IntN(4), pick(r, "wal", "partitions", "")
 	case kind == 6 && s.plan.clean:
-		s.stop()
+		sv.stop()
 	case kind == 7 && s.plan.full:
-		s.squeeze()
+		sv.squeeze()
 	}
 }
 
 // mend puts bits right again, and starts the broker again if a partition could
 // not be opened for them.
-func (s *run) mend() {
-	s.disk.flips = nil
-	s.log("disk: reads right again")
-	if s.broker == nil {
-		return
+func (sv *server) mend() {
+	sv.disk.flips = nil
+	sv.log("disk: reads right again")
+	if sv.broker != nil && sv.broker.unopened() {
+		sv.down(false)
 	}
-	for _, p := range s.model.parts() {
-		if r := s.broker.node.Replica(p.id); r != nil && r.Err != nil {
-			s.down(false)
-			return
+}
+
+// unopened reports whether there is a partition that the broker could not open.
+func (b *broker) unopened() bool {
+	for _, p := range b.s.model.parts() {
+		if r := b.node.Replica(p.id); r != nil && r.Err != nil {
+			return true
 		}
 	}
+	return false
+}
+
+// victim is the machine that the next fault is for.
+func (s *run) victim() *server {
+	if s.alone() {
+		return s.servers[0]
+	}
+	return s.servers[s.rng.nodes.IntN(len(s.servers))]
 }
 
 // squeeze leaves little space on the disk, but always enough for what the
 // topics keep and for the write-ahead log.
-func (s *run) squeeze() {
+func (sv *server) squeeze() {
+	s := sv.s
 	if !s.plan.full {
 		return
 	}
 	var files, segments int64
-	for _, e := range s.disk.list("wal") {
+	for _, e := range sv.disk.list("wal") {
 		files += e.Size
 	}
-	for _, e := range s.disk.list("partitions") {
-		for _, f := range s.disk.list("partitions/" + e.Name) {
+	for _, e := range sv.disk.list("partitions") {
+		for _, f := range sv.disk.list("partitions/" + e.Name) {
 			segments += f.Size
 		}
 	}
@@ -87,24 +101,25 @@ func (s *run) squeeze() {
 	}
 	files += segments
 	need := s.plan.walMax + s.plan.file + s.plan.diskReserve + parts*(16+2*16+3*8)<<10
-	s.disk.ballast(max(need-files, 0))
-	free, _ := s.disk.mem.Free()
-	s.log("disk: %d bytes left, %d used", free, files)
+	sv.disk.ballast(max(need-files, 0))
+	free, _ := sv.disk.mem.Free()
+	sv.log("disk: %d bytes left, %d used", free, files)
 }
 
 // stop stops the broker in order: no new load, a checkpoint, and the end. Then
 // a loss of power must not matter, and a segment may be damaged.
-func (s *run) stop() {
-	br := s.broker
-	s.stopping = true
-	s.log("broker: stops")
+func (sv *server) stop() {
+	s, br := sv.s, sv.broker
+	sv.stopping = true
+	sv.log("broker: stops")
+	br.touch()
 	br.node.Checkpoint()
 	br.wake()
 	var wait func()
 	left := 200
 	wait = func() {
 		if left--; left == 0 {
-			s.stopping = false
+			sv.stopping = false
 			return
 		}
 		if !br.idle() || br.asked > 0 {
@@ -113,9 +128,9 @@ func (s *run) stop() {
 		}
 		s.stats.Clean++
 		br.node.Close()
-		s.down(s.rng.fault.IntN(2) == 0)
+		sv.down(s.rng.fault.IntN(2) == 0)
 		if s.plan.flipSegment && !s.ending {
-			s.disk.flipInSegment()
+			sv.disk.flipInSegment()
 		}
 	}
 	br.later(50*time.Millisecond, wait)

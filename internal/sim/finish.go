@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/varvelog/varve/internal/vfs"
@@ -12,39 +13,77 @@ const recovery = 30 * time.Second
 // finish ends a run: no more faults, clients get their answers, everything
 // works, and what was promised is there, also after another loss of power.
 func (s *run) finish() {
-	s.ending, s.stopping = true, false
-	s.disk.cut, s.disk.cutSync, s.disk.failSync, s.disk.flips = 0, false, 0, nil
-	s.log("end: no more faults")
-	if s.broker != nil {
-		s.down(s.rng.fault.IntN(2) == 0) // a partition may not have been opened
+	s.ending = true
+	for _, sv := range s.servers {
+		sv.stopping = false
+		sv.disk.heal()
 	}
-	if !s.until(recovery, func() bool { return s.broker != nil && s.broker.node.Ready() && s.broker.asked == 0 }) {
-		s.fail("V1", "the broker is not ready %v after the last fault, or does not answer", recovery)
+	s.log("end: no more faults")
+	for _, sv := range s.servers {
+		sv.thaw()
+		if sv.broker != nil && (s.alone() || sv.broker.unopened() || s.rng.nodes.IntN(3) == 0) {
+			sv.down(s.rng.fault.IntN(2) == 0) // a partition may not have been opened
+		}
+	}
+	s.net.heal()
+	if !s.until(recovery, s.answered) {
+		s.fail("V1", "not every broker is ready %v after the last fault, or one does not answer: %s", recovery, s.condition())
 	}
 	s.resolve()
 	for _, p := range s.producers {
 		s.after(0, p.turn) // whoever paused goes on
 	}
-	s.until(recovery, func() bool { return s.broker == nil || s.broker.asked == 0 })
-	if s.broker == nil {
-		s.fail("V1", "the broker fails without a fault")
-	}
+	s.until(recovery, func() bool { return !s.working() || s.answered() })
+	s.allUp()
 	s.works()
 	s.quiet()
 	s.settleTier()
 	s.quiet()
 	s.judge()
 	s.log("end: power is lost once more")
-	s.ended()
-	s.disk.powerLoss(vfs.CrashOptions{})
-	s.disconnected()
-	s.open()
-	if !s.until(recovery, func() bool { return s.broker != nil && s.broker.node.Ready() }) {
-		s.fail("V1", "the broker is not ready %v after a loss of power", recovery)
+	for _, sv := range s.servers {
+		sv.ended()
+		sv.disk.powerLoss(vfs.CrashOptions{})
+		s.disconnected(sv)
+	}
+	for _, sv := range s.servers {
+		sv.open()
+	}
+	if !s.until(recovery, s.working) {
+		s.fail("V1", "not every broker is ready %v after a loss of power: %s", recovery, s.condition())
 	}
 	s.quiet()
 	s.settleTier()
 	s.judge()
+}
+
+// working reports whether every broker runs and is ready.
+func (s *run) working() bool {
+	for _, sv := range s.servers {
+		if sv.broker == nil || !sv.broker.node.Ready() {
+			return false
+		}
+	}
+	return true
+}
+
+// answered reports whether every broker runs, is ready, and answered everything.
+func (s *run) answered() bool {
+	for _, b := range s.brokers() {
+		if b.asked > 0 {
+			return false
+		}
+	}
+	return s.working()
+}
+
+// allUp: V1. Without a fault no broker fails.
+func (s *run) allUp() {
+	for _, sv := range s.servers {
+		if sv.broker == nil {
+			s.fail("V1", "broker %d fails without a fault", sv.id)
+		}
+	}
 }
 
 // works: V1. Every client gets its answers, and every partition takes a batch.
@@ -60,46 +99,80 @@ func (s *run) works() {
 		for _, p := range s.producers {
 			if !p.finished() {
 				b := p.open[0]
-				s.fail("V1", "producer %d still waits for batch %d to %s, sent %d times, %v after the last fault; broker %+v; disk: %s",
-					p.id, b.id, b.part.name, b.sent, recovery, s.broker.node.Stats(), s.disk.usage())
+				s.fail("V1", "producer %d still waits for batch %d to %s, sent %d times, %v after the last fault; %s",
+					p.id, b.id, b.part.name, b.sent, recovery, s.condition())
 			}
 		}
 	}
 	for _, p := range s.model.parts() {
 		if !s.probe(p, recovery) {
-			s.fail("V1", "%s takes no batch %v after the last fault; broker %+v; disk: %s", p.name, recovery, s.broker.node.Stats(), s.disk.usage())
+			s.fail("V1", "%s takes no batch %v after the last fault; %s", p.name, recovery, s.condition())
 		}
 	}
 }
 
-// quiet waits until the broker has nothing left to do, everything written and
+// quiet waits until the brokers have nothing left to do, everything written and
 // everything old removed.
 func (s *run) quiet() {
 	for range 3 {
-		s.broker.node.Checkpoint()
-		s.broker.wake()
-		if !s.until(recovery, func() bool { return s.broker.idle() }) {
-			s.fail("V1", "a checkpoint takes more than %v; broker %+v; disk: %s", recovery, s.broker.node.Stats(), s.disk.usage())
+		s.allUp()
+		for _, b := range s.brokers() {
+			b.node.Checkpoint()
+			b.wake()
+		}
+		if !s.until(recovery, s.idle) {
+			s.fail("V1", "a checkpoint takes more than %v; %s", recovery, s.condition())
 		}
 		s.during(200 * time.Millisecond)
-		s.stats.Checkpoints = int(s.broker.node.Stats().Checkpoints)
+		s.allUp()
+		s.stats.Checkpoints = 0
+		for _, b := range s.brokers() {
+			s.stats.Checkpoints += int(b.node.Stats().Checkpoints)
+		}
 	}
+}
+
+// idle reports whether no broker has anything to do.
+func (s *run) idle() bool {
+	for _, b := range s.brokers() {
+		if !b.idle() {
+			return false
+		}
+	}
+	return true
 }
 
 // judge has every checker look at everything.
 func (s *run) judge() {
-	if s.broker == nil {
-		s.fail("V1", "the broker failed without a fault")
+	s.allUp()
+	for _, b := range s.brokers() {
+		s.checkTopics(b)
 	}
-	s.checkTopics()
 	s.checkAnswered()
-	s.checkLeftovers()
+	for _, sv := range s.servers {
+		s.checkLeftovers(sv)
+	}
 	s.checkOutboxes()
 	letters := s.readLetters()
 	for _, p := range s.model.parts() {
 		s.readAll(p)
 		s.checkOneFate(p, letters[p.id])
 		s.checkGenerations(p)
-		s.checkLayout(p)
+		for _, sv := range s.servers {
+			s.checkLayout(p, sv)
+		}
 	}
+}
+
+// condition describes the brokers for a message.
+func (s *run) condition() string {
+	out := ""
+	for _, sv := range s.servers {
+		if sv.broker == nil {
+			out += fmt.Sprintf("node %d is down; ", sv.id)
+			continue
+		}
+		out += fmt.Sprintf("node %d: ready %v, asked %d, %+v; disk: %s; ", sv.id, sv.broker.node.Ready(), sv.broker.asked, sv.broker.node.Stats(), sv.disk.usage())
+	}
+	return out
 }

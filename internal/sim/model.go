@@ -55,6 +55,7 @@ type part struct {
 	values     map[ident.Offset]value  // everything that was ever read
 
 	hw, start  ident.Offset // highest seen
+	told       []borders    // by epoch
 	deleteUpTo ident.Offset // of any DeleteRecords that was asked for
 	layout     layout
 

@@ -21,12 +21,15 @@ const (
 	streamEntropy
 	streamChain
 	streamTier
+	streamNodes
+	streamNet
 )
 
 func stream(seed, which uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, which)) }
 
 // plan is what a seed decides in advance.
 type plan struct {
+	planNodes
 	length    time.Duration // of the part with load and faults
 	producers int
 	topics    int
@@ -135,5 +138,6 @@ func draw(seed uint64) *plan {
 	p.loadDelay = pick(r, time.Millisecond, 200*time.Millisecond, 2*time.Second)
 	p.outboxBytes = pick(r, int64(1000), 20*kib, 1024*kib)
 	p.drawTier(r)
+	p.drawNodes(seed)
 	return p
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -32,7 +33,8 @@ type producer struct {
 	// again; else it sends the oldest batch alone until that is through.
 	rewind bool
 	part   *part
-	left   int // batches to make
+	at     *server // that it believes to lead the partition, nil: it does not know
+	left   int     // batches to make
 
 	open []*batch // sent and not done, oldest first
 	wait time.Time
@@ -72,7 +74,7 @@ func (p *producer) turn() {
 	if p.part == nil || p.part.topic.state != live {
 		p.move()
 	}
-	if p.part == nil || p.s.broker == nil || p.s.now.Before(p.wait) {
+	if p.part == nil || p.s.now.Before(p.wait) || !p.connect() {
 		return
 	}
 	p.send()
@@ -90,7 +92,7 @@ func (p *producer) move() {
 	for _, b := range p.open {
 		b.done = true
 	}
-	p.open, p.part = nil, nil
+	p.open, p.part, p.at = nil, nil, nil
 	p.close()
 	parts := p.s.model.parts()
 	if len(parts) == 0 || p.s.ending {
@@ -178,26 +180,26 @@ func (p *producer) send() {
 	case !p.idem:
 		for _, b := range p.open {
 			if !b.flying {
-				p.s.produce(b, p)
+				p.give(b)
 			}
 		}
 	case p.rewind && flying == 0:
 		for _, b := range p.open {
-			p.s.produce(b, p)
+			p.give(b)
 		}
 	case !p.rewind && !p.open[0].flying:
-		p.s.produce(p.open[0], p)
+		p.give(p.open[0])
 	}
 }
 
 func (p *producer) sendNew() {
-	if p.s.ending || p.s.stopping || p.left == 0 || len(p.open) >= pipeline {
+	if p.s.ending || p.at.stopping || p.left == 0 || len(p.open) >= pipeline {
 		return
 	}
 	p.left--
 	b := p.make()
 	p.open = append(p.open, b)
-	p.s.produce(b, p)
+	p.give(b)
 }
 
 // make makes a new batch.
@@ -218,6 +220,9 @@ func (p *producer) answered(b *batch, err error) {
 		return
 	}
 	b.flying = false
+	if errors.Is(err, partition.ErrNotLeader) {
+		p.at = nil
+	}
 	switch {
 	case err == nil:
 		p.finish(b)
@@ -230,7 +235,7 @@ func (p *producer) answered(b *batch, err error) {
 		p.bump() // it cannot be stored, and nothing behind it may be
 	case rejected(err):
 		p.finish(b)
-	case errors.Is(err, partition.ErrStaleChain):
+	case errors.Is(err, partition.ErrStaleChain) && p.s.alone():
 		p.s.fail("W7", "batch %d to %s is refused for an older generation than the log's", b.id, b.part.name)
 	case !p.idem && p.s.rng.client.IntN(3) == 0:
 		p.finish(b)
@@ -255,11 +260,58 @@ func (p *producer) finish(b *batch) {
 	}
 }
 
-// disconnected tells every client that the broker went.
-func (s *run) disconnected() {
+// disconnected tells every client of a node that its broker went.
+func (s *run) disconnected(sv *server) {
 	for _, p := range s.producers {
-		p.lost()
+		if s.alone() || p.at == sv {
+			p.lost()
+			p.at = nil
+		}
 	}
+}
+
+// connect finds the node that leads the producer's partition, if it knows none.
+func (p *producer) connect() bool {
+	if p.at != nil && p.at.broker != nil {
+		return true
+	}
+	p.at = nil
+	if b := p.s.lookFor(p.part.id); b != nil {
+		p.at = b.server
+	}
+	return p.at != nil
+}
+
+// lookFor is route, but a broker that is alone is found before it is ready.
+func (s *run) lookFor(id ident.Partition) *broker {
+	if s.alone() {
+		return s.servers[0].broker
+	}
+	return s.route(id)
+}
+
+// give sends a batch to the node that the producer knows.
+func (p *producer) give(b *batch) {
+	if p.at == nil || p.at.broker == nil { // it went while batches were sent
+		return
+	}
+	p.s.produce(p.at.broker, b, p)
+}
+
+// awaits has the producer give up its connection if a request is not answered in
+// time, as when the node stands still, or cannot reach the others.
+func (p *producer) awaits(q *request) {
+	if p.s.plan.requestTimeout == 0 {
+		return
+	}
+	conn := p.conns
+	p.s.after(p.s.plan.requestTimeout, func() {
+		if conn == p.conns && !q.done {
+			p.s.log("producer %d: no answer for batch %d, looks for another leader", p.id, q.b.id)
+			p.lost()
+			p.at = nil
+		}
+	})
 }
 
 // definite reports whether a refusal says that this attempt will never be in
@@ -276,58 +328,78 @@ func definite(err error) bool {
 	return false
 }
 
-// produce sends a batch to the broker, which takes it at once; the answer takes
-// a while. What the broker answers counts from when it does.
-func (s *run) produce(b *batch, from *producer) {
-	br := s.broker
-	if br == nil || !br.node.Ready() {
-		return
-	}
-	p := br.partition(b.part.id)
-	if p == nil {
+// produce sends a batch to a broker, which takes it at once unless its machine
+// stands still; the answer takes a while. What the broker answers counts from
+// when it does.
+func (s *run) produce(br *broker, b *batch, from *producer) {
+	if !br.server.frozen && (!br.node.Ready() || br.partition(b.part.id) == nil) {
+		if from != nil && !s.alone() {
+			from.at = nil
+		}
 		return
 	}
 	b.sent++
 	b.flying = true
-	br.asked++
 	s.log("send batch %d to %s, attempt %d", b.id, b.part.name, b.sent)
 	q := &request{b: b}
 	if from != nil {
 		from.requests = append(from.requests, q)
+		from.awaits(q)
+	}
+	br.server.perform(func() {
+		if br.lives() {
+			s.arrive(br, q, from)
+		}
+	})
+}
+
+// answer gives a producer its answer.
+func (q *request) answer(err error, to *producer) {
+	q.done, q.err = true, err
+	if to != nil {
+		to.deliver()
+	}
+}
+
+// arrive has a broker take a request.
+func (s *run) arrive(br *broker, q *request, from *producer) {
+	b := q.b
+	p := br.partition(b.part.id)
+	if p == nil {
+		b.refused++
+		q.answer(partition.ErrNotLeader, from)
+		return
 	}
 	if from != nil && s.rng.client.IntN(150) == 0 {
 		s.log("batch %d is refused before the partition sees it", b.id)
 		p.Refused(b.header)
-		br.asked--
 		b.refused++
-		q.done, q.err = true, partition.ErrQueueFull
-		from.deliver()
+		q.answer(partition.ErrQueueFull, from)
 		return
 	}
+	br.asked++
 	answered := false
-	a := s.prepare(b)
+	epoch := p.LeaderEpoch()
+	a := s.prepare(br, b)
 	a.Done = func(a *partition.Append) {
 		if answered {
 			s.fail("R4", "batch %d is answered twice", b.id)
 		}
 		answered = true
-		if s.disk.lost || s.broker != br {
+		if !br.answers() {
 			return
 		}
 		br.asked--
-		s.log("answer for batch %d: offset %d, duplicate %v, %v", b.id, a.Base, a.Duplicate, a.Err)
+		br.server.log("answer for batch %d: offset %d, duplicate %v, %v", b.id, a.Base, a.Duplicate, a.Err)
 		switch {
 		case a.Err == nil:
 			s.stats.Acked++
-			s.acknowledged(b, a)
+			s.acknowledged(b, a, epoch)
 		case definite(a.Err):
 			s.stats.Refused++
 			b.refused++
 		}
-		q.done, q.err = true, a.Err
-		if from != nil {
-			from.deliver()
-		}
+		q.answer(a.Err, from)
 	}
 	p.Produce(a)
 }

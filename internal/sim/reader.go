@@ -18,17 +18,21 @@ func (s *run) startReader() {
 		}
 		s.after(mean(s.rng.reader, s.plan.length/150), turn)
 		parts := s.model.parts()
-		if len(parts) == 0 || s.broker == nil || !s.broker.node.Ready() {
+		if len(parts) == 0 || s.ready() == nil {
 			return
 		}
-		s.readSome(parts[s.rng.reader.IntN(len(parts))])
+		p := parts[s.rng.reader.IntN(len(parts))]
+		if b := s.route(p.id); b != nil {
+			s.readSome(p, b)
+		}
 	}
 	s.after(0, turn)
 }
 
 // readSome reads a few chunks of a partition.
-func (s *run) readSome(p *part) {
-	o, at, ok := s.offsets(p)
+func (s *run) readSome(p *part, b *broker) {
+	b.touch()
+	o, at, ok := s.offsets(p, b)
 	if !ok {
 		return
 	}
@@ -38,22 +42,22 @@ func (s *run) readSome(p *part) {
 		from += ident.Offset(r.Int64N(int64(o.HighWatermark-from) + 1))
 	}
 	for range 1 + r.IntN(4) {
-		next, ok := s.read(p, at, from, o, 1+r.IntN(20_000))
+		next, ok := s.read(p, b, at, from, o, 1+r.IntN(20_000))
 		if !ok || next >= o.HighWatermark {
 			break
 		}
 		from = next
 	}
 	if r.IntN(3) == 0 {
-		s.lookUp(p, at, s.now.UnixMilli()-int64(r.IntN(int(s.plan.length.Milliseconds())+1)))
+		s.lookUp(p, b, at, s.now.UnixMilli()-int64(r.IntN(int(s.plan.length.Milliseconds())+1)))
 	}
 }
 
 // offsets asks for a partition's borders.
-func (s *run) offsets(p *part) (partition.Offsets, *partition.Partition, bool) {
-	at := s.broker.partition(p.id)
+func (s *run) offsets(p *part, b *broker) (partition.Offsets, *partition.Partition, bool) {
+	at := b.partition(p.id)
 	if at == nil {
-		s.missing(p)
+		s.missing(p, b)
 		return partition.Offsets{}, nil, false
 	}
 	o, err := at.Offsets()
@@ -63,18 +67,18 @@ func (s *run) offsets(p *part) (partition.Offsets, *partition.Partition, bool) {
 	case err != nil:
 		s.fail("V1", "%s does not serve: %v", p.name, err)
 	}
-	s.sawBorders(p, o.LogStart, o.HighWatermark)
+	s.sawBorders(p, o.LeaderEpoch, o.LogStart, o.HighWatermark)
 	return o, at, true
 }
 
 // read reads one chunk, has every checker look at it, and returns where to read
 // on. It reports false if the partition could not be read and that is no fault
 // of the broker.
-func (s *run) read(p *part, at *partition.Partition, from ident.Offset, o partition.Offsets, maxBytes int) (ident.Offset, bool) {
-	c, err := s.fetch(p, at, from, o.HighWatermark, maxBytes)
+func (s *run) read(p *part, b *broker, at *partition.Partition, from ident.Offset, o partition.Offsets, maxBytes int) (ident.Offset, bool) {
+	c, err := s.fetch(p, b, at, from, o.HighWatermark, maxBytes)
 	s.stats.Reads++
 	if err != nil {
-		if s.disk.lost || errors.Is(err, partition.ErrDamaged) && s.disk.damaged("partitions/"+p.id.Dir()) {
+		if disk := b.server.disk; disk.lost || errors.Is(err, partition.ErrDamaged) && disk.damaged("partitions/"+p.id.Dir()) {
 			s.log("read %s at %d: %v", p.name, from, err)
 			return from, false
 		}
@@ -114,13 +118,20 @@ func (s *run) sawBatch(p *part, h record.Header, raw []byte) (*batch, uint64) {
 
 // readAll reads a whole partition and looks at all of it together.
 func (s *run) readAll(p *part) {
-	o, at, ok := s.offsets(p)
+	b := s.newest(p.id)
+	if b == nil && s.alone() {
+		b = s.ready() // which says why
+	}
+	if b == nil {
+		s.fail("V1", "%s does not serve", p.name)
+	}
+	o, at, ok := s.offsets(p, b)
 	if !ok {
 		s.fail("V1", "%s does not serve", p.name)
 	}
 	from := o.LogStart
 	for from < o.HighWatermark {
-		next, ok := s.read(p, at, from, o, 50_000)
+		next, ok := s.read(p, b, at, from, o, 50_000)
 		if !ok {
 			s.fail("L1", "%s cannot be read at %d", p.name, from)
 		}
@@ -128,7 +139,7 @@ func (s *run) readAll(p *part) {
 	}
 	s.checkOrder(p, o.LogStart, o.HighWatermark)
 	for range 5 {
-		s.lookUp(p, at, s.now.UnixMilli()-int64(s.rng.reader.IntN(int(2*s.now.Sub(begin).Milliseconds())+1)))
+		s.lookUp(p, b, at, s.now.UnixMilli()-int64(s.rng.reader.IntN(int(2*s.now.Sub(begin).Milliseconds())+1)))
 	}
 }
 
@@ -139,14 +150,14 @@ type stamp struct {
 }
 
 // scan returns the records of a partition in order, as the broker gives them.
-func (s *run) scan(p *part, at *partition.Partition) ([]stamp, bool) {
+func (s *run) scan(p *part, b *broker, at *partition.Partition) ([]stamp, bool) {
 	o, err := at.Offsets()
 	if err != nil {
 		return nil, false
 	}
 	var out []stamp
 	for from := o.LogStart; from < o.HighWatermark; {
-		c, err := s.fetch(p, at, from, o.HighWatermark, 1<<20)
+		c, err := s.fetch(p, b, at, from, o.HighWatermark, 1<<20)
 		if err != nil || c.next <= from {
 			return nil, false
 		}
@@ -157,8 +168,8 @@ func (s *run) scan(p *part, at *partition.Partition) ([]stamp, bool) {
 				s.fail("L8", "scan %s at %d: not a batch: %v", p.name, from, err)
 			}
 			raw := all[:h.Size()]
-			if b, sum := s.sawBatch(p, h, raw); sum == b.sum {
-				for k, t := range b.times {
+			if sent, sum := s.sawBatch(p, h, raw); sum == sent.sum {
+				for k, t := range sent.times {
 					out = append(out, stamp{ident.Offset(h.BaseOffset) + ident.Offset(k), t})
 				}
 			} else if err := record.ForEach(raw, 0, func(r *record.Record) error {
@@ -181,10 +192,12 @@ func (s *run) probe(p *part, limit time.Duration) bool {
 	b := s.model.newBatch(p, nil, params, 1, 100)
 	next := s.now
 	return s.until(limit, func() bool {
-		if len(b.acks) == 0 && !s.now.Before(next) && s.broker != nil {
-			next = s.now.Add(500 * time.Millisecond)
-			s.produce(b, nil)
-			s.broker.wake()
+		if len(b.acks) == 0 && !s.now.Before(next) {
+			if br := s.route(p.id); br != nil {
+				next = s.now.Add(500 * time.Millisecond)
+				s.produce(br, b, nil)
+				br.wake()
+			}
 		}
 		return len(b.acks) > 0
 	})

@@ -46,21 +46,20 @@ type Result struct {
 type run struct {
 	seed  uint64
 	plan  *plan
-	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier *rand.Rand }
+	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier, nodes, net *rand.Rand }
 	now   time.Time
 	queue eventQueue
 	trace trace
 	stats Stats
 
-	disk      *disk
+	servers   []*server // by node id, from 1
+	net       *network
 	store     *store
-	broker    *broker // nil: down
 	model     *model
 	producers []*producer
 	// generations of every topic, and whether they are ones with a chain.
 	generations map[ident.TopicID]map[uint64]bool
 	ending      bool       // no more faults, no new load
-	stopping    bool       // for a clean shutdown
 	broken      *Violation // also if the engine caught the panic, as it does with an apply
 	polled      bool       // the event was a poll, after which there is nothing to be done
 }
@@ -76,6 +75,7 @@ func Run(seed uint64, out io.Writer) (res Result) {
 	s.rng.reader, s.rng.fault = stream(seed, streamReader), stream(seed, streamFault)
 	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
 	s.rng.chain, s.rng.tier = stream(seed, streamChain), stream(seed, streamTier)
+	s.rng.nodes, s.rng.net = stream(seed, streamNodes), stream(seed, streamNet)
 	defer func() {
 		if p := recover(); p != nil {
 			v := s.broken
@@ -114,24 +114,12 @@ func (s *run) step() {
 	if s.broken != nil {
 		panic(s.broken)
 	}
-	s.settle()
-	s.checkTiers()
-}
-
-// settle ends the broker if power was lost or it failed, else lets it work.
-func (s *run) settle() {
-	b := s.broker
-	switch {
-	case s.disk.lost:
-		s.stats.Cuts++
-		s.log("power: lost in the middle of a task")
-		s.down(true)
-	case b == nil:
-	case b.node.Err() != nil:
-		s.log("broker: fails: %v", b.node.Err())
-		s.down(s.rng.fault.IntN(2) == 0)
-	case !s.polled:
-		b.wake()
+	for _, sv := range s.servers {
+		if s.alone() || sv.touched {
+			sv.settle()
+			s.checkTiers(sv.broker)
+			sv.touched = false
+		}
 	}
 }
 
@@ -164,12 +152,19 @@ func (s *run) all() {
 	if s.plan.full {
 		capacity = 64 << 20
 	}
-	s.disk = newDisk(s, capacity)
+	for i := range s.plan.nodes {
+		s.servers = append(s.servers, newServer(s, ident.NodeID(i+1), capacity))
+	}
+	s.net = newNetwork(s)
 	s.store = newStore(s)
-	s.squeeze()
+	for _, sv := range s.servers {
+		sv.squeeze()
+	}
 	s.log("seed %d: %v", s.seed, s.plan)
-	s.open()
-	s.register()
+	for _, sv := range s.servers {
+		sv.open()
+		s.register(sv)
+	}
 	for i := range s.plan.topics {
 		s.createTopic(fmt.Sprintf("t%d", i))
 	}

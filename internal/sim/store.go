@@ -113,16 +113,17 @@ type cold struct {
 }
 
 // lives reports whether the broker that asked is still there.
-func (c cold) lives() bool { return c.st.s.broker == c.b && !c.st.s.disk.lost }
+func (c cold) lives() bool { return c.b.answers() }
 
 // tell gives the broker an answer after some time, if it lives.
 func (c cold) tell(f func()) {
 	c.st.s.after(c.st.delay(), func() {
 		c.st.pending--
 		if c.lives() {
+			c.b.touch()
 			f()
 			c.b.wake()
-			c.st.crash()
+			c.st.crash(c.b)
 		}
 	})
 }
@@ -138,20 +139,19 @@ func (c cold) answer(what trouble, done func(error)) {
 
 // crash lets power be lost now and then, soon after something that happened, or
 // the sync fail that makes it count.
-func (st *store) crash() {
+func (st *store) crash(b *broker) {
 	s := st.s
 	if s.ending || s.plan.faultEvery == 0 || s.rng.tier.IntN(40) > 0 {
 		return
 	}
-	b := s.broker
 	if s.plan.syncError && s.rng.tier.IntN(2) == 0 {
-		s.disk.failSync, s.disk.failUnder = 1, "wal"
+		b.server.disk.failSync, b.server.disk.failUnder = 1, "wal"
 		return
 	}
 	s.after(mean(s.rng.tier, 5*time.Millisecond), func() {
-		if s.broker == b && b != nil && !s.stopping && !s.ending {
-			s.log("fault: power is lost after an answer of the object store")
-			s.down(true)
+		if b.lives() && !b.server.stopping && !s.ending {
+			b.server.log("fault: power is lost after an answer of the object store")
+			b.server.down(true)
 		}
 	})
 }
@@ -189,7 +189,7 @@ func (c cold) sent(f func()) {
 			return
 		}
 		f()
-		c.st.crash()
+		c.st.crash(c.b)
 	})
 }
 
@@ -215,11 +215,10 @@ func (u *upload) open() {
 }
 
 func (u *upload) read(f *storage.SealedFile, release func()) {
-	s := u.c.st.s
 	b := make([]byte, f.Size())
 	_, err := f.ReadAt(b, 0)
 	release()
-	if s.disk.lost {
+	if u.c.b.server.disk.lost {
 		u.c.st.pending--
 		return
 	}
@@ -271,7 +270,7 @@ func newObject(j *node.UploadJob, life *broker) *object {
 // fill puts into an object what was read, unless that went wrong.
 func (c cold) fill(o *object, j *node.UploadJob, floor ident.Offset, b []byte, err error) error {
 	s := c.st.s
-	if s.disk.damaged("partitions/" + j.ID.Dir()) {
+	if c.b.server.disk.damaged("partitions/" + j.ID.Dir()) {
 		return errLocal
 	}
 	if err != nil {
@@ -351,7 +350,7 @@ func (c cold) DropTopic(id ident.TopicID, done func(error)) {
 	what := st.trouble()
 	st.pending++
 	s.log("store: drop topic %x, goes wrong: %d", id[:4], what)
-	s.checkDropTopic(id)
+	s.checkDropTopic(c.b, id)
 	c.sent(func() {
 		for _, o := range st.sorted() {
 			if o.id.Topic != id || what == before || what == halfway && s.rng.tier.IntN(2) == 0 {

@@ -146,12 +146,13 @@ func (s *run) startTierAdmin() {
 
 // changeTier sets a topic's settings of the cold tier.
 func (s *run) changeTier(t *topic) {
-	if t.state != live || s.broker == nil || !s.broker.node.Ready() || s.stopping {
+	br := s.operable()
+	if t.state != live || br == nil {
 		return
 	}
 	c := map[string]string{}
 	s.drawTierConfigs(c, false)
-	s.setConfigs(t, c, tierNames)
+	s.setConfigs(br, t, c, tierNames)
 }
 
 // collide has something happen to the partition of an upload while that is
@@ -164,12 +165,13 @@ func (s *run) collide(id ident.Partition) {
 	kind, when := r.IntN(8), mean(r, 4*s.plan.storeDelay)
 	s.after(when, func() {
 		p := s.model.part(id)
-		if p == nil || p.topic.state != live || s.ending || s.broker == nil || !s.broker.node.Ready() || s.stopping {
+		br := s.operable()
+		if p == nil || p.topic.state != live || s.ending || br == nil {
 			return
 		}
 		switch {
 		case kind == 0:
-			s.deleteTopic(p.topic)
+			s.deleteTopic(br, p.topic)
 		case kind == 1:
 			s.deleteRecords(p, -1)
 		case kind < 4:
@@ -198,9 +200,8 @@ func (s *run) settleTier() {
 	}
 	limit := s.now.Add(2*recovery + s.plan.tierGrace)
 	for still := 0; still < 4; { // an entry may be on its way
-		if s.during(100 * time.Millisecond); s.broker == nil {
-			s.fail("V1", "the broker fails without a fault")
-		}
+		s.during(100 * time.Millisecond)
+		s.allUp()
 		why := s.tierSettled()
 		still++
 		if why != "" {
@@ -211,17 +212,23 @@ func (s *run) settleTier() {
 		}
 	}
 	s.checkStore()
-	for _, t := range s.broker.node.TierStates() {
-		topic, ok := s.broker.node.Image().TopicByID(t.ID.Topic)
-		if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil || at && t.PendingCount > 0 {
-			s.fail("V1", "%s: %d segments wait for the cold tier, %d to be deleted there, %v", t.Topic, t.PendingCount, t.Discarding, t.Err)
+	for _, b := range s.brokers() {
+		for _, t := range b.node.TierStates() {
+			topic, ok := b.node.Image().TopicByID(t.ID.Topic)
+			if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil || at && t.PendingCount > 0 {
+				s.fail("V1", "%s: %d segments wait for the cold tier, %d to be deleted there, %v", t.Topic, t.PendingCount, t.Discarding, t.Err)
+			}
 		}
 	}
 }
 
 // tierSettled tells what is yet to be done, nothing if all is.
 func (s *run) tierSettled() string {
-	image := s.broker.node.Image()
+	br := s.ready()
+	if br == nil {
+		return "cluster metadata"
+	}
+	image := br.node.Image()
 	switch {
 	case s.store.pending > 0:
 		return strconv.Itoa(s.store.pending) + " operations of the store"
@@ -236,11 +243,13 @@ func (s *run) tierSettled() string {
 	for t := range image.Topics() {
 		plan := tierPlan(t)
 		for i := range t.Partitions {
-			at := s.broker.partition(ident.Partition{Topic: t.ID, Index: int32(i)})
-			if at == nil {
+			id := ident.Partition{Topic: t.ID, Index: int32(i)}
+			b := s.newest(id)
+			if b == nil {
 				continue
 			}
-			_, due := at.NextUpload(s.now.UnixMilli(), plan)
+			at := b.partition(id)
+			_, due := at.NextUpload(b.server.now().UnixMilli(), plan)
 			switch {
 			case at.Tombstones() > 0:
 				return t.Name + ": " + strconv.Itoa(at.Tombstones()) + " objects to be deleted"

@@ -16,21 +16,21 @@ type fetched struct {
 }
 
 // fetch reads one chunk, from the local log or from the cold tier.
-func (s *run) fetch(p *part, at *partition.Partition, from, until ident.Offset, maxBytes int) (fetched, error) {
+func (s *run) fetch(p *part, b *broker, at *partition.Partition, from, until ident.Offset, maxBytes int) (fetched, error) {
 	c, err := at.Read(from, until, maxBytes, true)
 	if errors.Is(err, partition.ErrTiered) {
 		s.stats.ColdReads++
-		return s.fetchCold(p, at, from, maxBytes), nil
+		return s.fetchCold(p, b, at, from, maxBytes), nil
 	}
 	f := fetched{batches: c.Batches, next: c.NextOffset}
-	for _, b := range c.Buffers {
-		f.bytes = append(f.bytes, b...)
+	for _, buffer := range c.Buffers {
+		f.bytes = append(f.bytes, buffer...)
 	}
 	return f, err
 }
 
 // fetchCold reads one chunk from the object that the manifest names.
-func (s *run) fetchCold(p *part, at *partition.Partition, from ident.Offset, maxBytes int) fetched {
+func (s *run) fetchCold(p *part, b *broker, at *partition.Partition, from ident.Offset, maxBytes int) fetched {
 	list := at.Tiered()
 	i, ok := list.Find(max(from, list.Start())) // before its first segment is a hole
 	if !ok {
@@ -41,18 +41,18 @@ func (s *run) fetchCold(p *part, at *partition.Partition, from ident.Offset, max
 	if o == nil {
 		s.fail("S3", "%s: the object of [%d, %d), which the manifest names, is not there", p.name, seg.Base, seg.End)
 	}
-	s.hold(p, o)
+	s.hold(p, b, o)
 	f := fetched{next: from}
-	for _, b := range o.batches {
-		if b.last < from {
+	for _, in := range o.batches {
+		if in.last < from {
 			continue
 		}
-		if f.batches > 0 && len(f.bytes)+b.size > maxBytes {
+		if f.batches > 0 && len(f.bytes)+in.size > maxBytes {
 			return f
 		}
-		f.bytes = append(f.bytes, o.data[b.at:b.at+b.size]...)
+		f.bytes = append(f.bytes, o.data[in.at:in.at+in.size]...)
 		f.batches++
-		f.next = b.last + 1
+		f.next = in.last + 1
 	}
 	f.next = seg.End
 	return f
@@ -60,14 +60,14 @@ func (s *run) fetchCold(p *part, at *partition.Partition, from ident.Offset, max
 
 // hold has a slow reader come back to an object that it found by the manifest:
 // it must be there for as long as the grace (S3).
-func (s *run) hold(p *part, o *object) {
+func (s *run) hold(p *part, b *broker, o *object) {
 	if s.ending || s.rng.tier.IntN(8) > 0 {
 		return
 	}
-	b, since := s.broker, s.now
+	since := s.now
 	d := time.Duration(s.rng.tier.Int64N(int64(s.plan.tierGrace)))
 	s.after(d, func() {
-		gone := s.broker == b && s.store.objects[o.segment.ID] == nil
+		gone := b.lives() && s.store.objects[o.segment.ID] == nil
 		// The grace counts from when the entry, or command, was proposed.
 		if end := maxTime(o.unnamed, p.topic.askedDelete); gone && !since.After(end) {
 			s.fail("S3", "%s: a reader that looked at the manifest %v ago finds its object deleted; the grace is %v", p.name, s.now.Sub(since), s.plan.tierGrace)

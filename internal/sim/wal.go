@@ -72,7 +72,7 @@ func (d *disk) flipInWAL() bool {
 	f := flip{name: w.name, off: w.off + r.Int64N(w.size), bit: int64(r.IntN(8))}
 	d.flips = append(d.flips, f)
 	d.s.stats.Flips++
-	d.s.log("disk: bit %d of byte %d of %s reads wrong (write at %d, log position %d)", f.bit, f.off, f.name, w.off, w.position)
+	d.sv.log("disk: bit %d of byte %d of %s reads wrong (write at %d, log position %d)", f.bit, f.off, f.name, w.off, w.position)
 	return true
 }
 
@@ -100,6 +100,6 @@ func (d *disk) flipInSegment() bool {
 	f := flip{name: name, off: r.Int64N(sizes[name]), bit: int64(r.IntN(8))}
 	d.flips = append(d.flips, f)
 	d.s.stats.Flips++
-	d.s.log("disk: bit %d of byte %d of %s reads wrong", f.bit, f.off, f.name)
+	d.sv.log("disk: bit %d of byte %d of %s reads wrong", f.bit, f.off, f.name)
 	return true
 }

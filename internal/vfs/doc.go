@@ -18,7 +18,11 @@
 //     package's sentinels where one applies. io.EOF from ReadAt is bare.
 //  5. A Mem is deterministic: the same operations and the same random source
 //     give the same disk, whatever the order of maps.
-//  6. A Mem after Crash or Kill is dead: every operation on it and on its files
+//  6. SyncAll makes durable what a Sync of every file and a SyncDir of every
+//     directory would, or fails, or is ErrUnsupported.
+//  7. A direct file does what a buffered one does, or refuses what is not
+//     aligned with ErrMisaligned. Bypassing the page cache makes nothing durable.
+//  8. A Mem after Crash or Kill is dead: every operation on it and on its files
 //     returns ErrClosed, so what is left of the crashed broker cannot write.
 //
 // # Durability model of Mem
@@ -57,11 +61,21 @@
 // pages fail until enough was removed.
 //
 // A failed Sync (Faulty with *LostSync) dooms the pieces that were unsynced:
-// reads still show them, later Syncs succeed and do not save them.
+// reads still show them, later Syncs succeed and do not save them. A failed
+// SyncAll dooms the unsynced pieces of every file.
+//
+// Direct files. A direct write that returned stands in the cache of the drive,
+// which a power loss empties like the page cache: it is as unsynced as any other
+// write, may be torn and reordered, and only Sync or SyncAll makes it durable.
+// What it overwrites is the synced content of the file, whatever name the file
+// had then: where a write to a recycled file is lost, in whole or in part, the
+// bytes of its earlier use show.
 //
 // # Concurrency
 //
-// All implementations are safe for concurrent use and start no goroutine. Mem
+// All implementations are safe for concurrent use and start no goroutine.
+// SyncAll of OS runs one at a time, because the kernel reports a lost write to
+// one caller only, and fails for ever once it has failed. Mem
 // guards everything with one mutex, which is never held across anything that
 // waits. Faulty calls its inject function under its own mutex and the inner
 // file system outside it. Truncate and Preallocate of a file must not run

@@ -1,7 +1,6 @@
 package vfs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +28,7 @@ const (
 	OpTruncate
 	OpPreallocate
 	OpClose // of a file; closing a lock is not asked about
+	OpSyncAll
 )
 
 var opNames = [...]string{
@@ -36,7 +36,7 @@ var opNames = [...]string{
 	OpMkdirAll: "mkdir", OpList: "list", OpSyncDir: "sync directory",
 	OpFree: "statfs", OpLock: "lock", OpRead: "read", OpWrite: "write",
 	OpSync: "sync", OpSize: "stat", OpTruncate: "truncate",
-	OpPreallocate: "preallocate", OpClose: "close",
+	OpPreallocate: "preallocate", OpClose: "close", OpSyncAll: "sync everything",
 }
 
 // String returns the kind as it stands in errors.
@@ -47,10 +47,11 @@ func (k OpKind) String() string {
 	return fmt.Sprintf("operation %d", uint8(k))
 }
 
-// Op is one call that is about to be made.
+// Op is one call that is about to be made. CreateDirect is an OpCreate and
+// OpenDirect an OpOpen.
 type Op struct {
 	Kind    OpKind
-	Name    string // of the file as it was opened; "." for OpFree
+	Name    string // of the file as it was opened; "." for OpFree and OpSyncAll
 	NewName string // of OpRename
 	Off     int64  // of OpRead and OpWrite, in bytes
 	Len     int64  // of OpRead and OpWrite; the size of OpTruncate and OpPreallocate
@@ -58,7 +59,8 @@ type Op struct {
 }
 
 // Partial makes a read or write do its first N bytes only and then fail with
-// Err. For other operations it is the error Err.
+// Err; of a direct file N is rounded down to its alignment. For other operations
+// it is the error Err.
 type Partial struct {
 	N   int
 	Err error
@@ -82,8 +84,9 @@ func (c *Corrupt) Error() string { return fmt.Sprintf("corrupt bit %d", c.Bit) }
 
 // LostSync makes Sync of a file in a Mem fail with Err the way a kernel does
 // that drops pages it cannot write: what was unsynced still reads back, but a
-// crash loses it, even after a later Sync that succeeds. Elsewhere it is the
-// error Err.
+// crash loses it, even after a later Sync that succeeds. SyncAll of a Mem loses
+// what was unsynced in every file; names are as unsynced as before. Elsewhere it
+// is the error Err.
 type LostSync struct {
 	Err error
 }
@@ -146,6 +149,35 @@ func (f *Faulty) Open(name string) (File, error) {
 		return nil, err
 	}
 	return f.wrap(name)(f.inner.Open(name))
+}
+
+// CreateDirect implements FS.
+func (f *Faulty) CreateDirect(name string) (File, error) {
+	if err := f.check(Op{Kind: OpCreate, Name: name}); err != nil {
+		return nil, err
+	}
+	return f.wrap(name)(f.inner.CreateDirect(name))
+}
+
+// OpenDirect implements FS.
+func (f *Faulty) OpenDirect(name string) (File, error) {
+	if err := f.check(Op{Kind: OpOpen, Name: name}); err != nil {
+		return nil, err
+	}
+	return f.wrap(name)(f.inner.OpenDirect(name))
+}
+
+// SyncAll implements FS.
+func (f *Faulty) SyncAll() error {
+	err := f.check(Op{Kind: OpSyncAll, Name: "."})
+	if err == nil {
+		return f.inner.SyncAll()
+	}
+	var lost *LostSync
+	if mem, ok := f.inner.(*Mem); ok && errors.As(err, &lost) {
+		mem.loseUnsynced()
+	}
+	return err
 }
 
 func (f *Faulty) wrap(name string) func(File, error) (File, error) {
@@ -212,102 +244,3 @@ func (f *Faulty) Lock(name string) (io.Closer, error) {
 	}
 	return f.inner.Lock(name)
 }
-
-// faultyFile is a file opened through a Faulty.
-type faultyFile struct {
-	fs    *Faulty
-	inner File
-	name  string
-}
-
-func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
-	err := f.fs.ask(Op{Kind: OpRead, Name: f.name, Off: off, Len: int64(len(p))})
-	if err == nil {
-		return f.inner.ReadAt(p, off)
-	}
-	var part *Partial
-	var corrupt *Corrupt
-	switch {
-	case errors.As(err, &part):
-		n, rerr := f.inner.ReadAt(p[:clampInt(part.N, len(p))], off)
-		if rerr != nil {
-			return n, rerr
-		}
-		return n, opError("read", f.name, err)
-	case errors.As(err, &corrupt):
-		n, rerr := f.inner.ReadAt(p, off)
-		corrupt.flip(p[:n])
-		return n, rerr
-	}
-	return 0, opError("read", f.name, err)
-}
-
-func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
-	err := f.fs.ask(Op{Kind: OpWrite, Name: f.name, Off: off, Len: int64(len(p))})
-	if err == nil {
-		return f.inner.WriteAt(p, off)
-	}
-	var part *Partial
-	var corrupt *Corrupt
-	switch {
-	case errors.As(err, &part):
-		n, werr := f.inner.WriteAt(p[:clampInt(part.N, len(p))], off)
-		if werr != nil {
-			return n, werr
-		}
-		return n, opError("write", f.name, err)
-	case errors.As(err, &corrupt):
-		wrong := bytes.Clone(p)
-		corrupt.flip(wrong)
-		return f.inner.WriteAt(wrong, off)
-	}
-	return 0, opError("write", f.name, err)
-}
-
-func (c *Corrupt) flip(p []byte) {
-	if len(p) == 0 {
-		return
-	}
-	bits := int64(len(p)) * 8
-	bit := (c.Bit%bits + bits) % bits
-	p[bit/8] ^= 1 << (bit % 8)
-}
-
-func (f *faultyFile) Sync() error {
-	err := f.fs.check(Op{Kind: OpSync, Name: f.name})
-	if err == nil {
-		return f.inner.Sync()
-	}
-	var lost *LostSync
-	if mem, ok := f.inner.(*memFile); ok && errors.As(err, &lost) {
-		mem.loseUnsynced()
-	}
-	return err
-}
-
-func (f *faultyFile) Size() (int64, error) {
-	if err := f.fs.check(Op{Kind: OpSize, Name: f.name}); err != nil {
-		return 0, err
-	}
-	return f.inner.Size()
-}
-
-func (f *faultyFile) Truncate(size int64) error {
-	if err := f.fs.check(Op{Kind: OpTruncate, Name: f.name, Len: size}); err != nil {
-		return err
-	}
-	return f.inner.Truncate(size)
-}
-
-func (f *faultyFile) Preallocate(size int64) error {
-	if err := f.fs.check(Op{Kind: OpPreallocate, Name: f.name, Len: size}); err != nil {
-		return err
-	}
-	return f.inner.Preallocate(size)
-}
-
-func (f *faultyFile) Close() error {
-	return errors.Join(f.fs.check(Op{Kind: OpClose, Name: f.name}), f.inner.Close())
-}
-
-func clampInt(n, high int) int { return min(max(n, 0), high) }

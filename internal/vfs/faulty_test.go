@@ -29,6 +29,8 @@ func TestFaultyAsks(t *testing.T) {
 	buf := make([]byte, 3)
 	_, createErr := fsys.Create("b")
 	_, openErr := fsys.Open("d/a")
+	_, directErr := fsys.CreateDirect("c")
+	_, openDirectErr := fsys.OpenDirect("d/a")
 	_, listErr := fsys.List("d")
 	_, freeErr := fsys.Free()
 	_, lockErr := fsys.Lock("l")
@@ -36,18 +38,20 @@ func TestFaultyAsks(t *testing.T) {
 	_, writeErr := f.WriteAt(buf, 8)
 	_, sizeErr := f.Size()
 	errs := []error{
-		createErr, openErr, listErr, freeErr, lockErr, readErr, writeErr, sizeErr,
+		createErr, openErr, directErr, openDirectErr, listErr, freeErr, lockErr, readErr, writeErr, sizeErr,
 		fsys.Rename("d/a", "c"), fsys.Remove("d/a"), fsys.MkdirAll("e"), fsys.SyncDir("d"),
-		f.Sync(), f.Truncate(5), f.Preallocate(6), f.Close(),
+		f.Sync(), f.Truncate(5), f.Preallocate(6), fsys.SyncAll(), f.Close(),
 	}
 	want := []Op{
-		{Kind: OpCreate, Name: "b"}, {Kind: OpOpen, Name: "d/a"}, {Kind: OpList, Name: "d"},
+		{Kind: OpCreate, Name: "b"}, {Kind: OpOpen, Name: "d/a"},
+		{Kind: OpCreate, Name: "c"}, {Kind: OpOpen, Name: "d/a"}, {Kind: OpList, Name: "d"},
 		{Kind: OpFree, Name: "."}, {Kind: OpLock, Name: "l"},
 		{Kind: OpRead, Name: "d/a", Off: 7, Len: 3}, {Kind: OpWrite, Name: "d/a", Off: 8, Len: 3},
 		{Kind: OpSize, Name: "d/a"}, {Kind: OpRename, Name: "d/a", NewName: "c"},
 		{Kind: OpRemove, Name: "d/a"}, {Kind: OpMkdirAll, Name: "e"}, {Kind: OpSyncDir, Name: "d"},
 		{Kind: OpSync, Name: "d/a"}, {Kind: OpTruncate, Name: "d/a", Len: 5},
-		{Kind: OpPreallocate, Name: "d/a", Len: 6}, {Kind: OpClose, Name: "d/a"},
+		{Kind: OpPreallocate, Name: "d/a", Len: 6}, {Kind: OpSyncAll, Name: "."},
+		{Kind: OpClose, Name: "d/a"},
 	}
 	if len(ops) != len(want) {
 		t.Fatalf("asked about %d operations, want %d", len(ops), len(want))

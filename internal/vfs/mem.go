@@ -13,6 +13,10 @@ type MemOptions struct {
 	// Capacity is how many bytes of pages files may take, rounded down to
 	// whole pages; 0 or less means no limit.
 	Capacity int64
+	// DirectAlignment is the Alignment of files opened direct: a power of two of
+	// at most MaxAlignment; 0 is 512, the smallest that disks have, and 1 stands
+	// for a file system without direct I/O.
+	DirectAlignment int
 }
 
 // unlimitedFree is what Free returns without a limit: large, and safe to
@@ -26,6 +30,7 @@ const unlimitedFree = 1 << 50
 // callers that sync.
 type Mem struct {
 	mu       sync.Mutex
+	direct   int   // alignment of direct files
 	capacity int64 // bytes, a multiple of pageSize; 0: no limit
 	used     int64 // bytes
 	root     *node
@@ -35,7 +40,10 @@ type Mem struct {
 
 // NewMem returns an empty file system.
 func NewMem(opts MemOptions) *Mem {
-	m := &Mem{root: newDir()}
+	m := &Mem{root: newDir(), direct: sectorSize}
+	if a := opts.DirectAlignment; a > 0 && a <= MaxAlignment && a&(a-1) == 0 {
+		m.direct = a
+	}
 	if opts.Capacity > 0 {
 		m.capacity = max(opts.Capacity/pageSize*pageSize, pageSize)
 	}
@@ -58,7 +66,12 @@ func (m *Mem) fits(pages int64) bool {
 }
 
 // Create implements FS.
-func (m *Mem) Create(name string) (File, error) {
+func (m *Mem) Create(name string) (File, error) { return m.create(name, 1) }
+
+// CreateDirect implements FS.
+func (m *Mem) CreateDirect(name string) (File, error) { return m.create(name, m.direct) }
+
+func (m *Mem) create(name string, align int) (File, error) {
 	if err := checkFile("create", name); err != nil {
 		return nil, err
 	}
@@ -73,11 +86,16 @@ func (m *Mem) Create(name string) (File, error) {
 	if dir.live[base] != nil {
 		return nil, opError("create", name, ErrExist)
 	}
-	return m.handle(m.createFile(dir, base), name), nil
+	return m.handle(m.createFile(dir, base), name, align), nil
 }
 
 // Open implements FS.
-func (m *Mem) Open(name string) (File, error) {
+func (m *Mem) Open(name string) (File, error) { return m.open(name, 1) }
+
+// OpenDirect implements FS.
+func (m *Mem) OpenDirect(name string) (File, error) { return m.open(name, m.direct) }
+
+func (m *Mem) open(name string, align int) (File, error) {
 	if err := checkFile("open", name); err != nil {
 		return nil, err
 	}
@@ -92,12 +110,12 @@ func (m *Mem) Open(name string) (File, error) {
 	if err != nil {
 		return nil, opError("open", name, err)
 	}
-	return m.handle(n, name), nil
+	return m.handle(n, name, align), nil
 }
 
-func (m *Mem) handle(n *node, name string) *memFile {
+func (m *Mem) handle(n *node, name string, align int) *memFile {
 	n.opens++
-	return &memFile{m: m, n: n, name: name}
+	return &memFile{m: m, n: n, name: name, align: align}
 }
 
 // Rename implements FS.
@@ -240,6 +258,30 @@ func (m *Mem) SyncDir(name string) error {
 	return nil
 }
 
+// SyncAll implements FS.
+func (m *Mem) SyncAll() error {
+	if err := m.enter("sync everything", "."); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	for i := range m.ops {
+		m.ops[i].commit()
+	}
+	clear(m.ops)
+	m.ops = m.ops[:0]
+	eachFile(m.root, (*node).sync)
+	return nil
+}
+
+// loseUnsynced is what a failed SyncAll does; Faulty calls it.
+func (m *Mem) loseUnsynced() {
+	if m.enter("sync everything", ".") != nil {
+		return
+	}
+	defer m.mu.Unlock()
+	eachFile(m.root, (*node).failSync)
+}
+
 // Free implements FS. Without a capacity it returns 1 PiB.
 func (m *Mem) Free() (int64, error) {
 	if err := m.enter("statfs", "."); err != nil {
@@ -275,7 +317,7 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 		return nil, opError("lock", name, ErrLocked)
 	}
 	n.locked = true
-	f := m.handle(n, name)
+	f := m.handle(n, name, 1)
 	f.locks = true
 	return f, nil
 }

@@ -15,8 +15,8 @@ const (
 
 type page [pageSize]byte
 
-// zeroPage stands for every page that is allocated and was never written. It is
-// never private, so it is never written either.
+// zeroPage stands for every page that was allocated and never written, or
+// written with zeros as a whole. It is never private, so it is never changed.
 var zeroPage page
 
 // slot is the place of one page in a file. A nil page is a hole. A private page

@@ -51,7 +51,7 @@ func (m *Mem) Kill() *Mem {
 func (m *Mem) succeed() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := &Mem{capacity: m.capacity, root: m.root, ops: m.ops}
+	next := &Mem{direct: m.direct, capacity: m.capacity, root: m.root, ops: m.ops}
 	m.root, m.ops, m.used, m.dead = newDir(), nil, 0, true
 	return next
 }

@@ -21,6 +21,18 @@ func newDir() *node {
 
 func (n *node) isDir() bool { return n.live != nil }
 
+// eachFile calls do for every file with a name below dir. The order does not
+// matter: do changes nothing but the file.
+func eachFile(dir *node, do func(*node)) {
+	for _, n := range dir.live {
+		if n.isDir() {
+			eachFile(n, do)
+		} else {
+			do(n)
+		}
+	}
+}
+
 // edit sets or, if to is nil, removes one name of dir. An empty name changes
 // nothing and only ties the operation to the directory's order.
 type edit struct {

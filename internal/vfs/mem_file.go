@@ -7,6 +7,7 @@ type memFile struct {
 	m     *Mem
 	n     *node
 	name  string // as opened
+	align int    // 1: buffered
 	locks bool
 	// closed is guarded by m.mu.
 	closed bool
@@ -26,8 +27,8 @@ func (f *memFile) enter(op string) error {
 }
 
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, opError("read", f.name, ErrInvalid)
+	if err := checkAligned(p, off, f.align); err != nil {
+		return 0, opError("read", f.name, err)
 	}
 	if err := f.enter("read"); err != nil {
 		return 0, err
@@ -38,8 +39,8 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 
 // WriteAt writes page by page; if space runs out, the pages before stay.
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, opError("write", f.name, ErrInvalid)
+	if err := checkAligned(p, off, f.align); err != nil {
+		return 0, opError("write", f.name, err)
 	}
 	if off > maxMemFile || int64(len(p)) > maxMemFile-off {
 		return 0, opError("write", f.name, ErrTooLarge)
@@ -58,7 +59,10 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 			f.m.used += pageSize
 		}
 		k := min(len(p)-n, int(pageSize-at%pageSize))
-		data := bytes.Clone(p[n : n+k])
+		data := zeroPage[:]
+		if k < pageSize || !bytes.Equal(p[n:n+k], data) {
+			data = bytes.Clone(p[n : n+k])
+		}
 		f.n.write(data, at)
 		f.n.pieces = append(f.n.pieces, piece{kind: pieceWrite, off: at, data: data})
 		n += k
@@ -83,6 +87,8 @@ func (f *memFile) loseUnsynced() {
 	defer f.m.mu.Unlock()
 	f.n.failSync()
 }
+
+func (f *memFile) Alignment() int { return f.align }
 
 func (f *memFile) Size() (int64, error) {
 	if err := f.enter("stat"); err != nil {

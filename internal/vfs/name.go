@@ -22,7 +22,7 @@ var (
 	// ErrTooLarge: the file is larger than the caller's limit, or than the
 	// implementation can hold.
 	ErrTooLarge = errors.New("vfs: file too large")
-	// ErrInvalid: a negative offset or length.
+	// ErrInvalid: a negative offset or length, or ErrMisaligned.
 	ErrInvalid = errors.New("vfs: invalid argument")
 )
 

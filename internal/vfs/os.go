@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -18,11 +19,15 @@ const (
 	dirMode  = 0o750
 )
 
-// osFS is a directory of the operating system's file system. It has no state
-// but the two handles, which are safe for concurrent use.
+// osFS is a directory of the operating system's file system. The two handles
+// are safe for concurrent use.
 type osFS struct {
 	root *os.Root
-	dir  *os.File // the root directory itself, for statfs
+	dir  *os.File // the root directory itself, for statfs and syncfs
+
+	syncing sync.Mutex // one SyncAll at a time; guards what follows
+	barrier *osFile    // an unnamed file, made by the first SyncAll
+	syncErr error      // of the first SyncAll that failed
 }
 
 // OS returns the file system of the directory root, which it makes, with its
@@ -76,7 +81,13 @@ func makeRoot(root string) error {
 
 // Close releases the handles on the root directory.
 func (o *osFS) Close() error {
-	return errors.Join(o.dir.Close(), o.root.Close())
+	o.syncing.Lock()
+	defer o.syncing.Unlock()
+	var err error
+	if o.barrier != nil {
+		err = o.barrier.Close()
+	}
+	return errors.Join(err, o.dir.Close(), o.root.Close())
 }
 
 func (o *osFS) Create(name string) (File, error) {
@@ -85,6 +96,27 @@ func (o *osFS) Create(name string) (File, error) {
 
 func (o *osFS) Open(name string) (File, error) {
 	return o.open("open", name, os.O_RDWR)
+}
+
+func (o *osFS) CreateDirect(name string) (File, error) {
+	f, err := o.Create(name)
+	return asDirect(f, err)
+}
+
+func (o *osFS) OpenDirect(name string) (File, error) {
+	f, err := o.Open(name)
+	return asDirect(f, err)
+}
+
+// asDirect makes an open file direct if the file system has that.
+func asDirect(f File, err error) (File, error) {
+	if err != nil {
+		return nil, err
+	}
+	if err := f.(*osFile).makeDirect(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (o *osFS) open(op, name string, flag int) (File, error) {
@@ -219,20 +251,22 @@ func (o *osFS) openDir(op, dir string) (*os.File, error) {
 	return d, nil
 }
 
-func (o *osFS) Free() (int64, error) {
+func (o *osFS) Free() (free int64, err error) {
+	err = o.control("statfs", func(fd int) (err error) {
+		free, err = statfsFree(fd)
+		return err
+	})
+	return free, err
+}
+
+// control runs a system call on the descriptor of the root directory, again if
+// it was interrupted.
+func (o *osFS) control(op string, call func(fd int) error) error {
 	conn, err := o.dir.SyscallConn()
 	if err != nil {
-		return 0, osError("statfs", ".", err)
+		return osError(op, ".", err)
 	}
-	var free int64
-	var serr error
-	if cerr := conn.Control(func(fd uintptr) { free, serr = statfsFree(int(fd)) }); cerr != nil {
-		return 0, opError("statfs", ".", ErrClosed)
-	}
-	if serr != nil {
-		return 0, osError("statfs", ".", serr)
-	}
-	return free, nil
+	return (&osFile{f: o.dir, conn: conn, name: "."}).control(op, call)
 }
 
 func (o *osFS) Lock(name string) (io.Closer, error) {

@@ -14,6 +14,8 @@ type osFile struct {
 	f    *os.File
 	conn syscall.RawConn
 	name string
+	// align is the Alignment: 1, or more if the descriptor is direct.
+	align int
 }
 
 func newOSFile(f *os.File, name string) (*osFile, error) {
@@ -31,7 +33,7 @@ func newOSFile(f *os.File, name string) (*osFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &osFile{f: f, conn: conn, name: name}, nil
+	return &osFile{f: f, conn: conn, name: name, align: 1}, nil
 }
 
 // control runs a system call on the descriptor, again if it was interrupted.
@@ -51,19 +53,21 @@ func (f *osFile) control(op string, call func(fd int) error) error {
 }
 
 func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, opError("read", f.name, ErrInvalid)
+	if err := checkAligned(p, off, f.align); err != nil {
+		return 0, opError("read", f.name, err)
 	}
 	n, err := f.f.ReadAt(p, off)
-	if err == io.EOF {
+	if err == io.EOF || n%f.align != 0 {
+		// Direct I/O stops between two multiples only where the file ends; the
+		// call that os.File makes behind that place may be refused as misaligned.
 		return n, io.EOF
 	}
 	return n, osError("read", f.name, err)
 }
 
 func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, opError("write", f.name, ErrInvalid)
+	if err := checkAligned(p, off, f.align); err != nil {
+		return 0, opError("write", f.name, err)
 	}
 	n, err := f.f.WriteAt(p, off)
 	return n, osError("write", f.name, err)
@@ -72,6 +76,8 @@ func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
 func (f *osFile) Sync() error {
 	return f.sync()
 }
+
+func (f *osFile) Alignment() int { return f.align }
 
 func (f *osFile) Size() (int64, error) {
 	info, err := f.f.Stat()
@@ -110,16 +116,22 @@ func (f *osFile) Preallocate(size int64) error {
 // zeroChunkBytes is how much writeZeros writes at a time.
 const zeroChunkBytes = 256 << 10
 
-// writeZeros allocates [from, to) by writing it.
-func (f *osFile) writeZeros(from, to int64) error {
+// writeZeros allocates [from, to) by writing it, aligned or not.
+func (f *osFile) writeZeros(from, to int64) (err error) {
 	if from >= to {
 		return nil
 	}
+	if f.align > 1 {
+		if err := f.setDirect(false); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.setDirect(true)) }()
+	}
 	zeros := make([]byte, min(zeroChunkBytes, to-from))
 	for from < to {
-		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), to-from)], from)
+		n, err := f.f.WriteAt(zeros[:min(int64(len(zeros)), to-from)], from)
 		if err != nil {
-			return err
+			return osError("write", f.name, err)
 		}
 		from += int64(n)
 	}

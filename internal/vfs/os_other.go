@@ -43,3 +43,12 @@ func statfsFree(fd int) (int64, error) {
 func flock(fd int) error {
 	return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 }
+
+// makeDirect leaves the file buffered.
+func (f *osFile) makeDirect() error { return nil }
+
+// setDirect is never called for a buffered file.
+func (f *osFile) setDirect(bool) error { return nil }
+
+// SyncAll has no system call to use.
+func (o *osFS) SyncAll() error { return opError("sync everything", ".", ErrUnsupported) }

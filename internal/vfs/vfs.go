@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -19,6 +20,12 @@ var (
 	ErrLocked = errors.New("vfs: locked")
 	// ErrClosed: the file was closed.
 	ErrClosed = errors.New("vfs: closed")
+	// ErrUnsupported: the operating system or file system cannot do this.
+	ErrUnsupported = errors.New("vfs: not supported here")
+	// ErrMisaligned: offset, length or memory address of a read or write of a
+	// direct file is no multiple of its Alignment. Nothing was read or written.
+	// It matches ErrInvalid as well.
+	ErrMisaligned = fmt.Errorf("%w: direct I/O is not aligned", ErrInvalid)
 )
 
 // FS is one broker's data directory. Names are slash-separated, relative and
@@ -32,6 +39,14 @@ type FS interface {
 	Create(name string) (File, error)
 	// Open opens an existing file for reading and writing.
 	Open(name string) (File, error)
+	// CreateDirect is Create for a file whose reads and writes go past the page
+	// cache where the file system has that. Where it has not, the file is a
+	// buffered one like Create's; File.Alignment tells. Direct and buffered
+	// handles of one file see each other's writes, but mixing them is slow, and
+	// they must not be used on one range at the same time.
+	CreateDirect(name string) (File, error)
+	// OpenDirect is Open for such a file.
+	OpenDirect(name string) (File, error)
 	// Rename moves a file over newName, replacing the file that stood there.
 	// Open handles stay on the files they were opened on. Directories are
 	// refused with ErrIsDir. Durable after SyncDir of both directories.
@@ -46,6 +61,15 @@ type FS interface {
 	List(dir string) ([]Entry, error)
 	// SyncDir makes creations, renames and removals in dir durable.
 	SyncDir(dir string) error
+	// SyncAll makes everything durable that was done before it was called: the
+	// bytes and lengths of all files, and all names, of the whole file system
+	// that holds the directory, so it also waits for what others wrote there. It
+	// does what a Sync of every file and a SyncDir of every directory would. An
+	// error says that some unsynced write, not necessarily of this process, was
+	// lost: then all that is known of a failed Sync is known of every file. It is
+	// ErrUnsupported, and nothing was done, where the system offers no such call
+	// that waits and reports errors: then sync one by one.
+	SyncAll() error
 	// Free returns how many bytes may still be allocated.
 	Free() (int64, error)
 	// Lock takes an exclusive advisory lock on name, creating the file if
@@ -66,12 +90,21 @@ type Entry struct {
 // several goroutines at once; ranges written concurrently must not overlap.
 type File interface {
 	// ReadAt follows io.ReaderAt: it returns io.EOF if it read less than asked
-	// because the file ended.
+	// because the file ended. Of a direct file offset, len(p) and the address of
+	// p must be multiples of Alignment, else it is ErrMisaligned; the file may
+	// end anywhere, so an aligned read over its end returns a count that is not a
+	// multiple, and io.EOF. What p holds behind the count is undefined.
 	io.ReaderAt
 	// WriteAt follows io.WriterAt. The bytes are durable only after Sync; until
-	// then any part of them, in any order, may be lost in a crash. It does not
-	// keep p.
+	// then any part of them, in any order, may be lost in a crash. That is so for
+	// a direct file too: its bytes have left the page cache, not the cache of the
+	// drive. It does not keep p. Of a direct file the same must be aligned as for
+	// ReadAt, so it grows by whole multiples of Alignment only.
 	io.WriterAt
+	// Alignment returns what offset, length and memory address of ReadAt and
+	// WriteAt must be multiples of: 1 for a buffered file, else a power of two of
+	// at most MaxAlignment. It never changes while the file is open.
+	Alignment() int
 	// Sync makes every write that returned before it was called durable, along
 	// with the file's size. After a failed Sync nothing is known about any
 	// unsynced write, and calling Sync again proves nothing.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,14 +21,15 @@ import (
 // into it fails in any case.
 const patience = 60 * time.Second
 
-// Build compiles the broker into dir and returns the binary's path.
-func Build(dir string) (string, error) {
+// Build compiles the broker into dir, with build tags or other arguments of go
+// build, and returns the binary's path.
+func Build(dir string, arguments ...string) (string, error) {
 	_, self, _, ok := runtime.Caller(0)
 	if !ok {
 		return "", errors.New("build the broker: where its source is cannot be told")
 	}
 	bin := filepath.Join(dir, "varve")
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/varve")
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", bin}, arguments, []string{"./cmd/varve"})...)
 	cmd.Dir = filepath.Join(filepath.Dir(self), "..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the broker: %w\n%s", err, out)
@@ -58,6 +60,16 @@ type Process struct {
 // Start runs a broker and waits until it serves.
 func Start(t testing.TB, o Options) *Process {
 	t.Helper()
+	p := Launch(t, o)
+	if !p.AwaitReady(t) {
+		t.Fatalf("the broker ended before it was ready: %v\n%s", p.err, p.Log())
+	}
+	return p
+}
+
+// Launch runs a broker and does not wait for it.
+func Launch(t testing.TB, o Options) *Process {
+	t.Helper()
 	if o.Port == 0 {
 		o.Port = FreePort(t)
 	}
@@ -85,17 +97,33 @@ func Start(t testing.TB, o Options) *Process {
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	})
+	return p
+}
+
+// AwaitReady waits until the broker serves, and returns false if it ended
+// before that.
+func (p *Process) AwaitReady(t testing.TB) bool {
+	t.Helper()
 	deadline := time.After(patience)
 	for !strings.Contains(p.Log(), "is ready") {
 		select {
 		case <-p.done:
-			t.Fatalf("the broker ended before it was ready: %v\n%s", p.err, p.Log())
+			return false
 		case <-deadline:
 			t.Fatalf("the broker is not ready\n%s", p.Log())
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
-	return p
+	return true
+}
+
+// Ended is closed when the process is gone.
+func (p *Process) Ended() <-chan struct{} { return p.done }
+
+// State waits until the process is gone and says how it ended.
+func (p *Process) State() *os.ProcessState {
+	<-p.done
+	return p.cmd.ProcessState
 }
 
 // Again starts a broker with the options of one that has ended.
@@ -104,8 +132,29 @@ func (p *Process) Again(t testing.TB) *Process {
 	return Start(t, p.options)
 }
 
+// Options returns what the broker was started with.
+func (p *Process) Options() Options { return p.options }
+
 // Addr returns where clients connect to.
 func (p *Process) Addr() string { return fmt.Sprintf("127.0.0.1:%d", p.options.Port) }
+
+// PID returns the id of the broker's process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// HTTP returns the base of the URLs that the broker serves, http://host:port, as
+// it printed it.
+func (p *Process) HTTP(t testing.TB) string {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
+		_, rest, found := strings.Cut(p.Log(), "  HTTP     ")
+		if url, _, whole := strings.Cut(rest, "\n"); found && whole {
+			return url
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the broker does not say where it serves HTTP\n%s", p.Log())
+		}
+	}
+}
 
 // Log returns what the broker has printed so far.
 func (p *Process) Log() string { return p.log.String() }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,15 +11,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/varvelog/varve/tests/broker"
 )
 
-const (
-	chainTopic      = "crash-chain"
-	chainLetters    = "dlq." + chainTopic
-	chainPartitions = 3
-)
+const chainPartitions = 3
 
 // call sends a request to the broker's HTTP interface.
 func call(t *testing.T, method, url, body string) {
@@ -45,26 +38,27 @@ func call(t *testing.T, method, url, body string) {
 // again (VARVE_CRASH_ROUNDS). Every acknowledged record is then in the topic or
 // among its dead letters, once.
 func TestCrashChain(t *testing.T) {
-	rounds := crashRounds(t)
-	port, httpPort := broker.FreePort(t), broker.FreePort(t)
-	p := start(t, port, fmt.Sprintf("http.listen=127.0.0.1:%d", httpPort))
-	create(t, port, chainTopic, chainPartitions)
-	base := fmt.Sprintf("http://127.0.0.1:%d/v1/", httpPort)
+	s := besiege(t, "chain", letterPoints)
+	s.chapters(func(chapter int) {
+		topic := fmt.Sprintf("crash-chain-%d", chapter)
+		makeChained(t, s, topic)
+		l := startLoad(t, s.port(), topic, chainPartitions, chainValue)
+		s.storm(nil)
+		acks := l.finish(t)
+		s.judged(acks, judgeChain(t, acks, s.port(), topic))
+		drop(t, s.port(), topic)
+		drop(t, s.port(), "dlq."+topic)
+	})
+}
+
+// makeChained makes a topic with the chain.
+func makeChained(t *testing.T, s *siege, topic string) {
+	t.Helper()
+	create(t, s.port(), topic, chainPartitions)
+	base := s.p.HTTP(t) + "/v1/"
 	awaitBuiltins(t, base)
 	call(t, "PUT", base+"stages/redact-chain", `{"plugin": "builtin/redact", "hook": "transform", "parameters": {"fields": ["secret"]}, "on_failure": "dead-letter"}`)
-	call(t, "PUT", base+"topics/"+chainTopic+"/chain", `{"stages": ["redact-chain"]}`)
-	l := startLoad(t, port, chainTopic, chainPartitions, chainValue)
-	rng := rand.New(rand.NewPCG(2, uint64(time.Now().UnixNano())))
-	for round := range rounds {
-		time.Sleep(time.Duration(200+rng.IntN(800)) * time.Millisecond)
-		p.Kill(t)
-		p = p.Again(t)
-		if (round+1)%20 == 0 {
-			t.Logf("%d of %d rounds", round+1, rounds)
-		}
-	}
-	judgeChain(t, l.finish(t), port)
-	p.Stop(t)
+	call(t, "PUT", base+"topics/"+topic+"/chain", `{"stages": ["redact-chain"]}`)
 }
 
 // awaitBuiltins waits until the plugins that come with the broker are compiled.
@@ -96,8 +90,9 @@ func chainValue(id, n int) string {
 	return fmt.Sprintf(`{"id": "%d/%d", "secret": "s%d"}`, id, n, n)
 }
 
-// judge compares what was acknowledged with the topic and its dead letters.
-func judgeChain(t *testing.T, acks []acked, port int) {
+// judgeChain compares what was acknowledged with the topic and its dead letters,
+// and returns how much is wrong.
+func judgeChain(t *testing.T, acks []acked, port int, topic string) (violations int) {
 	t.Helper()
 	type place struct {
 		partition int32
@@ -105,7 +100,7 @@ func judgeChain(t *testing.T, acks []acked, port int) {
 	}
 	kept, letters := map[string]place{}, map[string]place{}
 	doubled, wrong := 0, 0
-	for p, rs := range readAll(t, port, chainTopic, chainPartitions, logEnds(t, port, chainTopic, chainPartitions)) {
+	for p, rs := range readAll(t, port, topic, chainPartitions, logEnds(t, port, topic, chainPartitions)) {
 		for _, r := range rs {
 			id, secret, ok := strings.Cut(strings.TrimPrefix(string(r.Value), `{"id": "`), `", "secret": "`)
 			if !ok || secret != `***"}` {
@@ -118,8 +113,9 @@ func judgeChain(t *testing.T, acks []acked, port int) {
 			kept[id] = place{p, r.Offset}
 		}
 	}
-	awaitLetters(t, acks, port)
-	for _, rs := range readAll(t, port, chainLetters, chainPartitions, logEnds(t, port, chainLetters, chainPartitions)) {
+	letterTopic := "dlq." + topic
+	awaitLetters(t, acks, port, letterTopic)
+	for _, rs := range readAll(t, port, letterTopic, chainPartitions, logEnds(t, port, letterTopic, chainPartitions)) {
 		for _, r := range rs {
 			id, _, _ := strings.Cut(string(r.Value), " ")
 			if _, ok := letters[id]; ok {
@@ -145,9 +141,11 @@ func judgeChain(t *testing.T, acks []acked, port int) {
 	text := fmt.Sprintf("acknowledged %d, stored %d, dead letters %d: lost %d, duplicated %d, moved %d, not redacted %d",
 		len(acks), len(kept), len(letters), lost, doubled, moved, wrong)
 	t.Log(text)
-	if lost+doubled+moved+wrong > 0 || len(acks) == 0 {
+	violations = lost + doubled + moved + wrong
+	if violations > 0 || len(acks) == 0 {
 		t.Error(text)
 	}
+	return violations
 }
 
 // origin reads where a dead letter comes from.
@@ -175,7 +173,7 @@ func origin(t *testing.T, r *kgo.Record) (at struct {
 
 // awaitLetters waits until every acknowledged dead letter is delivered: it is
 // durable when its batch is, and reaches its topic soon after.
-func awaitLetters(t *testing.T, acks []acked, port int) {
+func awaitLetters(t *testing.T, acks []acked, port int, topic string) {
 	t.Helper()
 	want := int64(0)
 	for _, a := range acks {
@@ -186,7 +184,7 @@ func awaitLetters(t *testing.T, acks []acked, port int) {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		have := int64(0)
-		for _, end := range logEnds(t, port, chainLetters, chainPartitions) {
+		for _, end := range logEnds(t, port, topic, chainPartitions) {
 			have += end
 		}
 		if have >= want || time.Now().After(deadline) {

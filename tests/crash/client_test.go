@@ -7,22 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/varvelog/varve/tests/broker"
 )
-
-// start builds the broker and runs it on an empty directory with a small log,
-// so that files are rolled and freed all the time.
-func start(t *testing.T, port int, settings ...string) *broker.Process {
-	t.Helper()
-	bin, err := broker.Build(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return broker.Start(t, broker.Options{Bin: bin, Dir: t.TempDir(), Port: port, Settings: append([]string{
-		"wal.bytes.max=64MiB", "wal.file.bytes=8MiB", "log.segment.bytes=2MiB", "log.level=warn",
-	}, settings...)})
-}
 
 func client(t *testing.T, port int, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()

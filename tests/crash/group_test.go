@@ -3,15 +3,12 @@ package crash
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/varvelog/varve/tests/broker"
 )
 
 // member is a consumer of a group that commits what it has seen, and remembers
@@ -74,55 +71,78 @@ func (m *member) leave() {
 	m.cl.Close()
 }
 
+const groupPartitions = 4
+
 // TestCrashGroup kills the broker under producers and a group whose members come
 // and go. A committed offset is never lost or moved back (C2), and no record is
 // skipped (C4).
 func TestCrashGroup(t *testing.T) {
-	const topic, partitions, group = "crash-group", 4, "crash"
-	rounds := crashRounds(t)
-	port := broker.FreePort(t)
-	p := start(t, port, "group.initial.rebalance.delay.ms=0")
-	create(t, port, topic, partitions)
-	load := startLoad(t, port, topic, partitions, func(id, n int) string { return fmt.Sprintf("%d/%d/%050d", id, n, n) })
-	l := &ledger{seen: map[int32]map[int64]bool{}, committed: map[int32]int64{}}
-	members := []*member{join(t, port, topic, group, l), join(t, port, topic, group, l)}
-	rng := rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
-	for round := range rounds {
-		time.Sleep(time.Duration(500+rng.IntN(1000)) * time.Millisecond)
-		p.Kill(t)
-		p = p.Again(t)
-		l.check(t, port, group, topic)
-		if round%3 == 2 { // one goes, another comes
-			members[0].leave()
-			members = append(members[1:], join(t, port, topic, group, l))
-		}
-	}
-	acks := load.finish(t)
-	ends := logEnds(t, port, topic, partitions)
-	for end := time.Now().Add(time.Minute); !l.reached(ends); time.Sleep(50 * time.Millisecond) {
+	s := besiege(t, "group", groupPoints, "group.initial.rebalance.delay.ms=0")
+	s.chapters(func(chapter int) {
+		topic, group := fmt.Sprintf("crash-group-%d", chapter), fmt.Sprintf("crash-%d", chapter)
+		create(t, s.port(), topic, groupPartitions)
+		load := startLoad(t, s.port(), topic, groupPartitions, func(id, n int) string { return fmt.Sprintf("%d/%d/%050d", id, n, n) })
+		g := gather(t, s.port(), topic, group)
+		s.storm(g.turn)
+		acks := load.finish(t)
+		s.judged(acks, g.judge(acks))
+		drop(t, s.port(), topic)
+	})
+}
+
+// gathering is a group under load.
+type gathering struct {
+	t            *testing.T
+	port         int
+	topic, group string
+	l            *ledger
+	members      []*member
+}
+
+func gather(t *testing.T, port int, topic, group string) *gathering {
+	g := &gathering{t: t, port: port, topic: topic, group: group, l: &ledger{seen: map[int32]map[int64]bool{}, committed: map[int32]int64{}}}
+	g.members = []*member{join(t, port, topic, group, g.l), join(t, port, topic, group, g.l)}
+	return g
+}
+
+// turn compares, and lets one member go and another come.
+func (g *gathering) turn() {
+	g.l.check(g.t, g.port, g.group, g.topic)
+	g.members[0].leave()
+	g.members = append(g.members[1:], join(g.t, g.port, g.topic, g.group, g.l))
+}
+
+// judge waits until the group has seen everything and compares, and returns how
+// much is wrong.
+func (g *gathering) judge(acks []acked) (violations int) {
+	t := g.t
+	t.Helper()
+	ends := logEnds(t, g.port, g.topic, groupPartitions)
+	for end := time.Now().Add(time.Minute); !g.l.reached(ends); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("the group stands at %v of %v", l.committed, ends)
+			t.Fatalf("the group stands at %v of %v", g.l.committed, ends)
 		}
 	}
-	for _, m := range members {
+	for _, m := range g.members {
 		m.leave()
 	}
-	l.check(t, port, group, topic)
+	violations = g.l.check(t, g.port, g.group, g.topic)
 	skipped := 0
 	for _, a := range acks {
-		if !l.seen[a.partition][a.offset] {
+		if !g.l.seen[a.partition][a.offset] {
 			skipped++
 		}
 	}
-	if skipped > 0 || l.commits == 0 {
-		t.Errorf("%d of %d records were skipped, %d commits", skipped, len(acks), l.commits)
+	if skipped > 0 || g.l.commits == 0 {
+		t.Errorf("%d of %d records were skipped, %d commits", skipped, len(acks), g.l.commits)
 	}
-	p.Stop(t)
-	t.Logf("%d kills, %d records acknowledged, skipped %d, %d commits acknowledged, none lost or moved back", rounds, len(acks), skipped, l.commits)
+	t.Logf("%d records acknowledged, skipped %d, %d commits acknowledged", len(acks), skipped, g.l.commits)
+	return violations + skipped
 }
 
-// check compares the group's offsets with what was acknowledged.
-func (l *ledger) check(t *testing.T, port int, group, topic string) {
+// check compares the group's offsets with what was acknowledged, and returns how
+// many are wrong.
+func (l *ledger) check(t *testing.T, port int, group, topic string) (violations int) {
 	t.Helper()
 	l.mu.Lock()
 	before := map[int32]int64{}
@@ -141,8 +161,10 @@ func (l *ledger) check(t *testing.T, port int, group, topic string) {
 	for p, o := range before {
 		if at, ok := offsets.Lookup(topic, p); !ok || at.At < o {
 			t.Errorf("partition %d: %d was committed, the group stands at %d", p, o, at.At)
+			violations++
 		}
 	}
+	return violations
 }
 
 func (l *ledger) reached(ends map[int32]int64) bool {

@@ -3,23 +3,18 @@ package crash
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/varvelog/varve/tests/broker"
 )
 
 const (
-	loopTopic      = "crash-loop"
 	loopPartitions = 4
 	loopProducers  = 3
 )
@@ -38,6 +33,8 @@ type load struct {
 	topic      string
 	partitions int
 	value      func(producer, number int) string
+	producers  int
+	rest       time.Duration // between two records of a producer, so that judging does not take longer than the storm
 
 	wg      sync.WaitGroup
 	stop    chan struct{}
@@ -48,14 +45,18 @@ type load struct {
 }
 
 func startLoad(t *testing.T, port int, topic string, partitions int, value func(producer, number int) string) *load {
-	l := &load{topic: topic, partitions: partitions, value: value, stop: make(chan struct{})}
-	for id := range loopProducers {
+	l := &load{topic: topic, partitions: partitions, value: value, producers: loopProducers, rest: 200 * time.Microsecond, stop: make(chan struct{})}
+	l.start(t, port)
+	return l
+}
+
+func (l *load) start(t *testing.T, port int) {
+	for id := range l.producers {
 		cl := client(t, port, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(time.Millisecond),
-			kgo.MaxBufferedRecords(200), kgo.ProducerBatchMaxBytes(16<<10))
+			kgo.MaxBufferedRecords(200), kgo.ProducerBatchMaxBytes(16<<10), kgo.ProducerBatchCompression(kgo.NoCompression()))
 		l.clients = append(l.clients, cl)
 		l.wg.Go(func() { l.produce(cl, id) })
 	}
-	return l
 }
 
 func (l *load) produce(cl *kgo.Client, id int) {
@@ -67,6 +68,7 @@ func (l *load) produce(cl *kgo.Client, id int) {
 			return
 		default:
 		}
+		time.Sleep(l.rest)
 		r := &kgo.Record{Topic: l.topic, Partition: int32(n % l.partitions), Value: []byte(l.value(id, n))}
 		sent.Add(1)
 		cl.Produce(context.Background(), r, func(r *kgo.Record, err error) {
@@ -99,41 +101,20 @@ func (l *load) finish(t *testing.T) []acked {
 // TestCrashLoop kills the broker under load, again and again
 // (VARVE_CRASH_ROUNDS), and then reads everything back.
 func TestCrashLoop(t *testing.T) {
-	rounds := crashRounds(t)
-	port := broker.FreePort(t)
-	p := start(t, port)
-	create(t, port, loopTopic, loopPartitions)
-	l := startLoad(t, port, loopTopic, loopPartitions, func(id, n int) string { return fmt.Sprintf("%d/%d/%0100d", id, n, n) })
-	rng := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
-	for round := range rounds {
-		time.Sleep(time.Duration(100+rng.IntN(900)) * time.Millisecond)
-		p.Kill(t)
-		p = p.Again(t)
-		if (round+1)%20 == 0 {
-			t.Logf("%d of %d rounds", round+1, rounds)
-		}
-	}
-	acks := l.finish(t)
-	ends := logEnds(t, port, loopTopic, loopPartitions)
-	records := readAll(t, port, loopTopic, loopPartitions, ends)
-	judge(t, acks, records)
-	p.Stop(t)
-	t.Logf("%d kills, %d records acknowledged", rounds, len(acks))
+	s := besiege(t, "loop", logPoints)
+	s.chapters(func(chapter int) {
+		topic := fmt.Sprintf("crash-loop-%d", chapter)
+		create(t, s.port(), topic, loopPartitions)
+		l := startLoad(t, s.port(), topic, loopPartitions, numbered)
+		s.storm(nil)
+		acks := l.finish(t)
+		s.judged(acks, judge(t, acks, readAll(t, s.port(), topic, loopPartitions, logEnds(t, s.port(), topic, loopPartitions))))
+		drop(t, s.port(), topic)
+	})
 }
 
-// crashRounds is how often a test kills the broker.
-func crashRounds(t *testing.T) int {
-	t.Helper()
-	s := os.Getenv("VARVE_CRASH_ROUNDS")
-	if s == "" {
-		return 5
-	}
-	rounds, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("VARVE_CRASH_ROUNDS=%q: %v", s, err)
-	}
-	return rounds
-}
+// numbered is the value of a record that names its producer and its number.
+func numbered(id, n int) string { return fmt.Sprintf("%d/%d/%02000d", id, n, n) }
 
 // create makes a topic with configs NAME=VALUE.
 func create(t *testing.T, port int, topic string, partitions int32, configs ...string) {
@@ -155,6 +136,16 @@ func create(t *testing.T, port int, topic string, partitions int32, configs ...s
 		t.Fatal(err)
 	}
 	if err := kerr.ErrorForCode(resp.Topics[0].ErrorCode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drop deletes a topic.
+func drop(t *testing.T, port int, topic string) {
+	t.Helper()
+	cl := client(t, port)
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).DeleteTopic(context.Background(), topic); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -192,8 +183,9 @@ func askOffsets(t *testing.T, port int, topic string, partitions int, question i
 	return ends
 }
 
-// judge compares what was acknowledged with what is read.
-func judge(t *testing.T, acks []acked, records map[int32][]*kgo.Record) {
+// judge compares what was acknowledged with what is read, and returns how much
+// is wrong.
+func judge(t *testing.T, acks []acked, records map[int32][]*kgo.Record) (violations int) {
 	t.Helper()
 	type place struct {
 		partition int32
@@ -231,8 +223,11 @@ func judge(t *testing.T, acks []acked, records map[int32][]*kgo.Record) {
 			moved++
 		}
 	}
-	t.Logf("acknowledged %d, read %d: lost %d, duplicated %d, reordered %d, moved %d", len(acks), len(seen), lost, doubled, reordered, moved)
-	if lost+doubled+reordered+moved > 0 || len(acks) == 0 {
-		t.Errorf("acknowledged %d, read %d: lost %d, duplicated %d, reordered %d, moved %d", len(acks), len(seen), lost, doubled, reordered, moved)
+	text := fmt.Sprintf("acknowledged %d, read %d: lost %d, duplicated %d, reordered %d, moved %d", len(acks), len(seen), lost, doubled, reordered, moved)
+	t.Log(text)
+	violations = lost + doubled + reordered + moved
+	if violations > 0 || len(acks) == 0 {
+		t.Error(text)
 	}
+	return violations
 }

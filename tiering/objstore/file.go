@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/varvelog/varve/internal/failpoint"
 )
 
 const (
@@ -172,8 +174,18 @@ func (s *fileStore) fail(op, key string, err error) error {
 	return classifyFile(op, key, err)
 }
 
-// at is a test's chance to stop a call.
+// at is a test's chance to stop a call, or the process.
 func (s *fileStore) at(step string) error {
+	switch step {
+	case "write":
+		failpoint.Hit(failpoint.TierPutWrite)
+	case "sync":
+		failpoint.Hit(failpoint.TierPutSync)
+	case "name":
+		failpoint.Hit(failpoint.TierPutName)
+	case "sync directory":
+		failpoint.Hit(failpoint.TierPutDir)
+	}
 	if s.step == nil {
 		return nil
 	}
@@ -271,6 +283,7 @@ func (s *fileStore) Delete(ctx context.Context, keys ...string) error {
 }
 
 func (s *fileStore) remove(key string) error {
+	failpoint.Hit(failpoint.TierDelete)
 	st, err := s.root.Lstat(key)
 	if err == nil && st.IsDir() {
 		return nil // there is no object of that name

@@ -1,0 +1,326 @@
+package wal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sort"
+
+	"github.com/varvelog/varve/internal/ident"
+)
+
+// walk reads the log in order, over everything that is damaged.
+func (s *salvage) walk() error {
+	s.next = map[int64]int{}
+	i, begun := 0, false
+	s.begins = -1
+	for j, f := range s.files {
+		if head, ok := f.firstHead(); ok {
+			s.next[head.previous] = j
+			if !begun {
+				s.begins, begun = head.previous, true
+				i = j
+			}
+		} else if len(f.heads) > 0 && !begun {
+			s.begins, begun = f.head.base+fileHeaderBytes, true
+			i = j
+		}
+	}
+	if !begun {
+		return nil
+	}
+	if j, ok := s.next[s.begins]; ok {
+		i = j
+	}
+	if !s.fromTheStart() {
+		defer s.unbegun()
+	}
+	for off := int64(fileHeaderBytes); i >= 0; {
+		f := s.files[i]
+		if j, ok := s.next[f.head.base+off]; ok && j > i {
+			i, off = j, fileHeaderBytes
+			continue
+		}
+		head, records, err := f.write(off)
+		if err != nil {
+			return err
+		}
+		if records != nil {
+			s.deliver(head.position, records)
+			s.end = head.position + head.extent()
+			off += head.extent()
+			continue
+		}
+		if !s.proven(i, off) {
+			return nil
+		}
+		if i, off, err = s.pass(i, off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write reads the write at an offset, nil records if it is not whole.
+func (v *salvaged) write(off int64) (writeHead, []Record, error) {
+	var hb [writeHeader]byte
+	if ok, err := readWhole(v.file, hb[:], off); err != nil || !ok {
+		return writeHead{}, nil, err
+	}
+	position := v.head.base + off
+	head, ok := decodeWriteHead(hb[:], v.head.generation, position, v.size-off)
+	if !ok || head.length == 0 {
+		return head, nil, nil
+	}
+	body := make([]byte, head.length)
+	if ok, err := readWhole(v.file, body, off+writeHeader); err != nil || !ok {
+		return head, nil, err
+	}
+	records := make([]Record, 0, min(int(head.count), len(body)/recordHeader))
+	for at := 0; at < len(body); {
+		n, ok := recordAt(body[at:], head.generation, position+writeHeader+int64(at))
+		if !ok {
+			return head, nil, nil
+		}
+		rec, err := decodeRecord(body[at : at+n])
+		if err != nil {
+			return head, nil, nil
+		}
+		records = append(records, rec)
+		at += n
+	}
+	if len(records) != int(head.count) || len(records) == 0 {
+		return head, nil, nil
+	}
+	return head, records, nil
+}
+
+// unbegun notes what lies before the place where reading began, unless the
+// checkpoint needs nothing of it. It counts as read before everything else.
+func (s *salvage) unbegun() {
+	if s.out.checkpointAt >= 0 && s.low >= s.begins {
+		return
+	}
+	s.out.Holes = append(s.out.Holes, Hole{File: s.set.Dir + "/" + s.files[0].name, From: 0, To: s.begins, Any: true,
+		Reason: fmt.Sprintf("the oldest readable write follows log position %d, and what lies before is missing", s.begins)})
+}
+
+// proven reports whether what should stand at the place was durable: a later
+// write says so.
+func (s *salvage) proven(i int, off int64) bool {
+	p := s.end
+	if p == 0 {
+		p = s.files[i].head.base + off
+	}
+	for j := i; j < len(s.files); j++ {
+		for _, h := range s.files[j].heads {
+			if (j > i || h.off >= off) && h.head.durable > p {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pass goes over damage at a place, takes every record there that is whole, and
+// returns the next place; file -1 if there is none.
+func (s *salvage) pass(i int, off int64) (int, int64, error) {
+	f := s.files[i]
+	head, intact, behind := f.at(off)
+	at, to := f.head.base+off, int64(-1)
+	end := s.liveEnd(i, at) // where a later file continues this one
+	switch {
+	case intact:
+		to = off + head.extent()
+	case behind >= 0:
+		to = behind
+	}
+	if end >= 0 && (to < 0 || f.head.base+to > end) {
+		to = end - f.head.base
+	}
+	if to >= 0 && to < f.head.size {
+		if err := s.salvageRange(f, off, min(to, f.size), at, f.head.base+to); err != nil {
+			return -1, 0, err
+		}
+		s.end = f.head.base + to
+		return i, to, nil
+	}
+	j := i + 1
+	for j < len(s.files) && len(s.files[j].heads) == 0 {
+		j++
+	}
+	if to < 0 {
+		to = f.head.size
+	}
+	if j == len(s.files) {
+		err := s.salvageRange(f, off, min(to, f.size), at, f.head.base+to)
+		return -1, 0, err
+	}
+	n := s.files[j]
+	reach := n.head.base + fileHeaderBytes
+	if head, ok := n.firstHead(); ok {
+		reach = head.previous
+	}
+	if reach > at || off == fileHeaderBytes {
+		if err := s.salvageRange(f, off, min(to, f.size), at, max(reach, f.head.base+to)); err != nil {
+			return -1, 0, err
+		}
+		// Nothing was there: the log went on in the next file.
+		if n := len(s.out.Holes) - 1; !s.out.Holes[n].Any && len(s.out.Holes[n].Groups) == 0 {
+			s.out.Holes = s.out.Holes[:n]
+		}
+	}
+	if reach > f.head.base+f.head.size { // a file between them is missing
+		s.hole(f, off, Hole{From: at, To: reach, Any: true, Reason: "what follows here is missing"})
+	}
+	s.end = max(s.end, min(reach, n.head.base))
+	return j, fileHeaderBytes, nil
+}
+
+// liveEnd returns the place behind `at` in file i where a later file continues
+// the log, or -1: nothing behind it counts.
+func (s *salvage) liveEnd(i int, at int64) int64 {
+	f := s.files[i]
+	for j := len(s.files) - 1; j > i; j-- {
+		if head, ok := s.files[j].firstHead(); ok && head.previous > at && head.previous <= f.head.base+f.head.size {
+			return head.previous
+		}
+	}
+	return -1
+}
+
+func (s *salvage) hole(f *salvaged, off int64, h Hole) {
+	h.File, h.Offset, h.before = s.set.Dir+"/"+f.name, off, s.records
+	s.out.Holes = append(s.out.Holes, h)
+}
+
+// salvageRange takes the whole records of one or several damaged writes, and
+// notes what else was there as one hole.
+func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64) error {
+	h := Hole{From: fromPos, To: toPos}
+	var b []byte
+	if to > off {
+		b = make([]byte, to-off)
+		ok, err := readWhole(f.file, b, off)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			b = nil
+		}
+	}
+	if int64(len(b)) < min(to, toPos-f.head.base)-off || f.head.base+to < min(toPos, f.head.base+f.head.size) {
+		h.Any = true
+	}
+	named, last := map[ident.GroupID]bool{}, s.records
+	for at := int64(0); at < int64(len(b)); {
+		n, rec, ok := s.recordIn(f, b[at:], off+at)
+		if ok {
+			s.deliver(fromPos, []Record{rec})
+			at += n
+			continue
+		}
+		next := s.resync(f, b, at, off)
+		if !s.harmless(b[at:next], off+at, next < int64(len(b))) {
+			last = s.records
+			if g, known := blame(f, b[at:next], off+at, next < int64(len(b))); !known {
+				h.Any = true
+			} else if !named[g] {
+				named[g] = true
+				h.Groups = append(h.Groups, g)
+			}
+		}
+		at = next
+	}
+	sort.Slice(h.Groups, func(i, j int) bool { return h.Groups[i] < h.Groups[j] })
+	h.Reason = "a write that was durable is damaged or missing"
+	if !h.Any && len(h.Groups) == 0 {
+		h.Reason = "a write that was durable is damaged, and all its records are whole"
+	}
+	if h.Any && len(b) == 0 {
+		last = s.records
+	}
+	h.File, h.Offset, h.before = s.set.Dir+"/"+f.name, off, last
+	s.out.Holes = append(s.out.Holes, h)
+	return nil
+}
+
+// recordIn reads the record at the front of b, which lies at an offset of the
+// file, even if its header has a wrong bit.
+func (s *salvage) recordIn(f *salvaged, b []byte, off int64) (int64, Record, bool) {
+	pos := f.head.base + off
+	n, ok := recordAt(b, f.head.generation, pos)
+	if !ok && plausible(b, f.head.generation, pos) {
+		ok = oneBit(b, recordHeader, func() (good bool) {
+			n, good = recordAt(b, f.head.generation, pos)
+			return good
+		})
+	}
+	if !ok {
+		return 0, Record{}, false
+	}
+	rec, err := decodeRecord(b[:n])
+	return int64(n), rec, err == nil
+}
+
+// plausible reports whether b may begin with a record of the place whose header
+// has at most one wrong byte there.
+func plausible(b []byte, generation uint64, position int64) bool {
+	if len(b) < recordHeader {
+		return false
+	}
+	var want [16]byte
+	binary.LittleEndian.PutUint64(want[:], generation)
+	binary.LittleEndian.PutUint64(want[8:], uint64(position))
+	wrong := 0
+	for i := range want {
+		if b[8+i] != want[i] {
+			wrong++
+		}
+	}
+	return wrong <= 1
+}
+
+// resync finds the next whole record behind at, else the end.
+func (s *salvage) resync(f *salvaged, b []byte, at, off int64) int64 {
+	le := binary.LittleEndian
+	for p := at + 1; p+recordHeader <= int64(len(b)); p++ {
+		if le.Uint64(b[p+8:]) != f.head.generation || int64(le.Uint64(b[p+16:])) != f.head.base+off+p {
+			continue
+		}
+		if _, ok := recordAt(b[p:], f.head.generation, f.head.base+off+p); ok {
+			return p
+		}
+	}
+	return int64(len(b))
+}
+
+// harmless reports whether bytes that are no record can have been none: padding,
+// and the header of a write if a record follows.
+func (s *salvage) harmless(b []byte, off int64, record bool) bool {
+	pad := min(align(off)-off, int64(len(b)))
+	switch rest := b[pad:]; {
+	case !zeros(b[:pad]):
+		return false
+	case len(rest) == 0 || record && len(rest) == writeHeader:
+		return true
+	default:
+		return !record && zeros(rest)
+	}
+}
+
+// blame names the group of a damaged record, if nothing else can have stood in b:
+// its header is as it should be, and leads to the next record or to the end.
+func blame(f *salvaged, b []byte, off int64, record bool) (ident.GroupID, bool) {
+	le := binary.LittleEndian
+	if len(b) < recordHeader {
+		return 0, false
+	}
+	if k := Kind(b[40]); le.Uint64(b[8:]) != f.head.generation || int64(le.Uint64(b[16:])) != f.head.base+off || k != KindAppend && k != KindGone {
+		return 0, false
+	}
+	n := int64(le.Uint32(b[4:])) + recordHeader
+	if n > int64(len(b)) || record && n != int64(len(b)) || !record && !zeros(b[n:]) {
+		return 0, false
+	}
+	return ident.GroupID(le.Uint64(b[24:])), true
+}

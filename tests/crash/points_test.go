@@ -1,0 +1,46 @@
+package crash
+
+import "github.com/varvelog/varve/internal/failpoint"
+
+// Places at which a broker can die, by what must happen for them to be reached.
+var (
+	// Anything is produced for long enough that files are rolled and checkpoints
+	// made.
+	logPoints = []failpoint.Name{
+		"wal.create.after", "wal.allocate.after", "wal.syncdir.before", "wal.syncdir.after",
+		"wal.write.before", "wal.write.torn", "wal.write.after", "wal.sync.before", "wal.sync.after",
+		"wal.remove.before", "wal.remove.after",
+		"segment.create.after", "segment.write.before", "segment.write.torn", "segment.write.after",
+		"segment.sync.before", "segment.sync.after", "segment.truncate.before", "segment.truncate.after",
+		"segment.syncdir.before", "segment.syncdir.after",
+		"index.create.after", "index.write.before", "index.write.torn", "index.write.after",
+		"index.sync.before", "index.sync.after", "index.truncate.after",
+		failpoint.CommitDone, failpoint.CommitReplied, failpoint.CheckpointDone, failpoint.SegmentDone,
+		failpoint.SyncDone, failpoint.PrepareDone,
+	}
+	// Records are dead-lettered.
+	letterPoints = []failpoint.Name{failpoint.LettersBuilt, failpoint.OutboxLanded}
+	// Segments go to the cold tier and leave the disk.
+	tierPoints = []failpoint.Name{
+		"segment.remove.before", "segment.remove.after", "index.remove.before", "index.remove.after",
+		failpoint.TierUploaded, failpoint.TierPutWrite, failpoint.TierPutSync, failpoint.TierPutName, failpoint.TierPutDir,
+	}
+	// Somebody reads the cold tier.
+	coldPoints = []failpoint.Name{"chunk.create.after", "chunk.write.before", "chunk.write.torn", "chunk.write.after"}
+	// A group commits.
+	groupPoints = []failpoint.Name{failpoint.GroupLanded, failpoint.GroupAnswered}
+	// Topics come and go.
+	topicPoints = []failpoint.Name{
+		"partition.mkdir.before", "partition.mkdir.after", "mark.create.before", "mark.create.after",
+		"mark.syncdir.before", "mark.syncdir.after", "partition.remove.before", "partition.remove.after",
+		"mark.remove.before", "mark.remove.after", failpoint.TierDelete, failpoint.TierDiscarded,
+	}
+	// A broker starts in an empty directory.
+	firstPoints = []failpoint.Name{
+		"meta.create.after", "meta.write.before", "meta.write.torn", "meta.write.after", "meta.sync.before", "meta.sync.after",
+		"meta.rename.before", "meta.rename.after", "meta.syncdir.before", "meta.syncdir.after",
+		"wal.mkdir.before", "wal.mkdir.after", "wal.create.before", "wal.create.after", "wal.allocate.before", "wal.allocate.after",
+		"wal.write.before", "wal.write.torn", "wal.write.after", "wal.sync.before", "wal.sync.after",
+		"wal.syncdir.before", "wal.syncdir.after",
+	}
+)
