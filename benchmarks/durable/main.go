@@ -1,14 +1,16 @@
 // Command durable measures how fast the broker takes batches that it has synced
-// before it answers, against a bare loop of write and sync on the same disk in
-// the same run.
+// before it answers, against a bare loop of write and sync, past the page cache
+// and into blocks that exist, on the same disk in the same run.
 //
 // The load is pre-encoded batches over raw connections, several in flight on
 // each, so that the client costs little; the client still shares the machine.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/varvelog/varve/benchmarks/internal/bare"
 	"github.com/varvelog/varve/benchmarks/internal/load"
 	"github.com/varvelog/varve/internal/vfs"
 )
@@ -48,11 +51,11 @@ func run(dir string, rounds int, d time.Duration, batch, partitions, connections
 	var small, large, broker []float64
 	fmt.Printf("%-8s %22s %22s %34s\n", "round", "write 64 KiB + sync", "write 1 MiB + sync", "broker")
 	for r := range rounds {
-		a, err := bare(work, 64<<10, d)
+		a, err := peer(work, 64<<10, d)
 		if err != nil {
 			return err
 		}
-		b, err := bare(work, 1<<20, d)
+		b, err := peer(work, 1<<20, d)
 		if err != nil {
 			return err
 		}
@@ -74,39 +77,18 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// bare writes blocks one after another into an allocated file, each followed by
-// a sync, through the same file system layer as the broker.
-func bare(dir string, block int, d time.Duration) (float64, error) {
+// peer runs the bare loop with blocks of that size.
+func peer(dir string, block int, d time.Duration) (_ float64, err error) {
 	fs, err := vfs.OS(dir)
 	if err != nil {
 		return 0, err
 	}
-	const name, size = "bare", 256 << 20
-	f, err := fs.Create(name)
+	loop, err := bare.New(fs, "bare", block)
 	if err != nil {
 		return 0, err
 	}
-	defer fs.Remove(name)
-	defer f.Close()
-	if err := f.Preallocate(size); err != nil {
-		return 0, err
-	}
-	buf := make([]byte, block)
-	for i := range buf {
-		buf[i] = byte(i * 31)
-	}
-	written := int64(0)
-	began := time.Now()
-	for time.Since(began) < d {
-		if _, err := f.WriteAt(buf, written%size); err != nil {
-			return 0, err
-		}
-		if err := f.Sync(); err != nil {
-			return 0, err
-		}
-		written += int64(block)
-	}
-	return float64(written) / 1e6 / time.Since(began).Seconds(), nil
+	defer func() { err = errors.Join(err, loop.Close(), fs.(io.Closer).Close()) }()
+	return loop.Run(d)
 }
 
 // produce runs a broker and loads it. It returns MB of records per second, and

@@ -20,10 +20,10 @@ func TestPartitionOfAGroup(t *testing.T) {
 		"Hello World": 862545276, // -862545276
 		"\U0001d54f":  1772999 - 1772999 + 31*0xd835 + 0xdd4f,
 	} {
-		if got := partitionFor(id, 1<<30); got != hash%(1<<30) {
+		if got := PartitionFor(id, 1<<30); got != hash%(1<<30) {
 			t.Errorf("%q: %d, want %d", id, got, hash)
 		}
-		if got := partitionFor(id, 50); got != hash%50 {
+		if got := PartitionFor(id, 50); got != hash%50 {
 			t.Errorf("%q of 50: %d, want %d", id, got, hash%50)
 		}
 	}
@@ -297,6 +297,31 @@ func TestDeletedTopics(t *testing.T) {
 	}
 	if o, err := w.fetch("g3", "u"); err != nil || o != -1 {
 		t.Fatalf("%d %v", o, err)
+	}
+}
+
+// A topic that is made anew does not begin with the offsets of the old one when
+// the broker dies before those are removed.
+func TestOffsetsOfAnOldTopicStayGoneBehindACrash(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	w.topic("other", 2)
+	for _, name := range []string{"t", "other"} {
+		if err := w.commitOf("g", name, w.id(name), 5); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.hold() // nothing more is appended
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{1}})
+	w.topic("t", 3)
+	w.die(testSettings())
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int64{"t": -1, "other": 5} {
+		if o, err := w.fetch("g", name); err != nil || o != want {
+			t.Errorf("%s: offset %d, %v, want %d", name, o, err, want)
+		}
 	}
 }
 

@@ -280,6 +280,32 @@ func (w *world) commitLater(id, topic string, offset int64, metadata string) <-c
 	return out
 }
 
+// id is a topic's id.
+func (w *world) id(topic string) ident.TopicID {
+	w.t.Helper()
+	t, ok := w.Image().Topic(topic)
+	if !ok {
+		w.t.Fatal("no topic " + topic)
+	}
+	return t.ID
+}
+
+// commitOf commits one offset of the topic with an id.
+func (w *world) commitOf(id, topic string, topicID ident.TopicID, offset int64) error {
+	w.t.Helper()
+	out := make(chan error, 1)
+	w.c.Do(id, func(now time.Time, s *group.Shard, err error) {
+		if err != nil {
+			out <- err
+			return
+		}
+		s.CommitOffsets(now, group.CommitRequest{GroupID: id, Generation: -1, Retention: -1, Topics: []group.CommitTopic{{
+			Topic: topic, TopicID: topicID, Partitions: []group.CommitPartition{{Offset: offset, LeaderEpoch: -1}},
+		}}}, func(_ []error, err error) { out <- err })
+	})
+	return take(w.t, out, "a commit")
+}
+
 // fetched is what fetch comes to.
 type fetched struct {
 	offset int64
@@ -334,7 +360,7 @@ func (w *world) part(id string) *partition.Partition {
 	if !ok {
 		w.t.Fatal("no topic")
 	}
-	return w.Replica(ident.Partition{Topic: t.ID, Index: partitionFor(id, int32(len(t.Partitions)))}).Partition
+	return w.Replica(ident.Partition{Topic: t.ID, Index: PartitionFor(id, int32(len(t.Partitions)))}).Partition
 }
 
 // topic makes a topic for offsets to belong to.

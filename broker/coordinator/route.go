@@ -13,9 +13,9 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 )
 
-// partitionFor returns the partition of a group, as Kafka's coordinator does:
-// Java's hash of the text, without its sign.
-func partitionFor(groupID string, partitions int32) int32 {
+// PartitionFor returns the partition of a group among so many, as Kafka's
+// coordinator does: Java's hash of the text, without its sign.
+func PartitionFor(groupID string, partitions int32) int32 {
 	var hash int32
 	for _, r := range groupID {
 		if r > 0xffff {
@@ -33,7 +33,7 @@ func partitionFor(groupID string, partitions int32) int32 {
 
 // partitionFor is for a topic that exists.
 func (c *Core) partitionFor(groupID string) int32 {
-	return partitionFor(groupID, int32(len(c.topic.Partitions)))
+	return PartitionFor(groupID, int32(len(c.topic.Partitions)))
 }
 
 // ensure calls done when the topic exists: at once if it does.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/internal/ident"
 )
 
 // compare drops the offsets of topics that were deleted since the last time,
@@ -38,24 +39,22 @@ func (c *Core) compare() {
 }
 
 // dropUnknown removes the offsets of topics that are not in img, or are there
-// under another id than in last, which may be nil.
+// under another id than when they were committed, or than in last, which may be
+// nil.
 func (s *shard) dropUnknown(now time.Time, last, img *metadata.Image) {
 	if s.unsure = !s.c.h.Ready(); s.unsure { // then the image may be an old one
 		return
 	}
-	var gone []string
-	for _, topic := range s.g.Topics() {
+	s.drops++
+	if !s.g.DropGone(now, func(topic string, id ident.TopicID) bool {
 		t, ok := img.Topic(topic)
 		if ok && last != nil {
 			old, had := last.Topic(topic)
 			ok = !had || old.ID == t.ID
 		}
-		if !ok {
-			gone = append(gone, topic)
-		}
-	}
-	if len(gone) > 0 {
-		s.dropTopics(now, gone)
+		return ok && (id == t.ID || id == ident.TopicID{})
+	}, s.dropped) {
+		s.drops--
 	}
 }
 
@@ -63,14 +62,17 @@ func (s *shard) dropUnknown(now time.Time, last, img *metadata.Image) {
 // appended.
 func (s *shard) dropTopics(now time.Time, gone []string) {
 	s.drops++
-	s.g.DropTopics(now, gone, func(err error) {
-		s.drops--
-		s.c.h.Later(s.clean)
-		if err != nil {
-			s.unsure = true
-			s.c.log.Warn("offsets of deleted topics cannot be removed; tried again", "partition", s.id.Index, "error", err)
-		}
-	})
+	s.g.DropTopics(now, gone, s.dropped)
+}
+
+// dropped takes the end of a removal.
+func (s *shard) dropped(err error) {
+	s.drops--
+	s.c.h.Later(s.clean)
+	if err != nil {
+		s.unsure = true
+		s.c.log.Warn("offsets of deleted topics cannot be removed; tried again", "partition", s.id.Index, "error", err)
+	}
 }
 
 // request is what Do is given.

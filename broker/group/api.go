@@ -1,6 +1,10 @@
 package group
 
-import "time"
+import (
+	"time"
+
+	"github.com/varvelog/varve/internal/ident"
+)
 
 // Log is where a shard's records go.
 type Log interface {
@@ -163,7 +167,9 @@ type CommitPartition struct {
 
 // CommitTopic are the offsets to commit for one topic.
 type CommitTopic struct {
-	Topic      string
+	Topic string
+	// TopicID says which topic of that name they are of; zero if not known.
+	TopicID    ident.TopicID
 	Partitions []CommitPartition
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/internal/ident"
 )
 
 // The versions that are written, those of every Kafka since 2.3. Up to flexible
@@ -12,11 +14,15 @@ const (
 	offsetKeyVersion    = 1 // 0 has the same form
 	groupKeyVersion     = 2
 	offsetValueVersion  = 3
+	topicIDValue        = 4 // of an offset that says which topic of its name it is of (KIP-848)
 	expiringValue       = 1 // of an offset with an expiry time of its own
 	groupValueVersion   = 3
 	newestOffsetVersion = 4
 	newestGroupVersion  = 4
 )
+
+// topicIDTag is the tag of an offset's topic id.
+const topicIDTag = 0
 
 // memberMinBytes is the least that a member takes in a group's value.
 const memberMinBytes = 2 + 2 + 2 + 4 + 4 + 4
@@ -29,8 +35,9 @@ type offset struct {
 	offset   int64
 	epoch    int32 // -1 if none
 	metadata string
-	commit   int64 // ms
-	expire   int64 // ms, -1 if it has no expiry time of its own
+	commit   int64         // ms
+	expire   int64         // ms, -1 if it has no expiry time of its own
+	topic    ident.TopicID // zero if not known
 }
 
 // groupKey appends the key of a group's metadata.
@@ -54,14 +61,17 @@ func (o offset) appendTo(dst []byte) []byte {
 		Version: offsetValueVersion, Offset: o.offset, LeaderEpoch: o.epoch, Metadata: o.metadata,
 		CommitTimestamp: o.commit, ExpireTimestamp: o.expire,
 	}
-	if o.expire >= 0 {
-		v.Version = expiringValue
+	switch {
+	case o.expire >= 0:
+		v.Version = expiringValue // which knows no ids
+	case o.topic != ident.TopicID{}:
+		v.Version, v.TopicID = topicIDValue, o.topic
 	}
 	return v.AppendTo(dst)
 }
 
 // valueBytes is how long the value is at most.
-func (o offset) valueBytes() int { return 2 + 8 + 4 + 2 + len(o.metadata) + 8 + 8 }
+func (o offset) valueBytes() int { return 2 + 8 + 4 + 3 + len(o.metadata) + 8 + 8 + 3 + len(o.topic) }
 
 // parsedKey is a key of either kind.
 type parsedKey struct {
@@ -112,7 +122,11 @@ func parseOffset(b []byte) (offset, error) {
 	if version == expiringValue {
 		o.expire = r.int64()
 	}
-	r.tags(flexible)
+	r.tagged(flexible, func(tag uint32, b []byte) {
+		if tag == topicIDTag && len(b) == len(o.topic) {
+			o.topic = ident.TopicID(b)
+		}
+	})
 	if !r.end() {
 		return o, fmt.Errorf("read offset of %d bytes: %w", len(b), ErrCorrupt)
 	}

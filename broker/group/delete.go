@@ -3,6 +3,8 @@ package group
 import (
 	"fmt"
 	"time"
+
+	"github.com/varvelog/varve/internal/ident"
 )
 
 // removal appends tombstones, in as many appends as their size asks for. Each
@@ -214,9 +216,32 @@ func (g *group) subscribedOf(topics []TopicPartitions) map[string]bool {
 	return out
 }
 
+// DropGone removes the offsets that any group has of topics that are gone: alive
+// is asked with an offset's topic and the id under which that was known when it
+// was committed, zero if that was not recorded. It returns false, and does not
+// call done, if there is none. The owner calls it after Start, when nothing is
+// being appended; done is called once.
+func (s *Shard) DropGone(now time.Time, alive func(topic string, id ident.TopicID) bool, done func(error)) bool {
+	r := s.remover(now, done)
+	found := false
+	for _, g := range s.all {
+		for _, t := range g.sortedTopics() {
+			for _, p := range t.sorted() {
+				if e := t.parts[p]; e.committed && e.flight == 0 && !alive(t.name, e.value.topic) {
+					r.offset(g, t, p, e)
+					found = true
+				}
+			}
+		}
+	}
+	if found {
+		r.end()
+	}
+	return found
+}
+
 // DropTopics removes the offsets that any group has of topics that were deleted.
-// done is called once. The owner calls it when topics go, and after Start for
-// those of Topics that are not there any more.
+// done is called once. The owner calls it when topics go.
 func (s *Shard) DropTopics(now time.Time, topics []string, done func(error)) {
 	if err := s.serving(); err != nil {
 		done(err)

@@ -59,8 +59,9 @@ func FuzzReplay(f *testing.F) {
 // read alike.
 func FuzzValues(f *testing.F) {
 	f.Add(metadataValue{protocolType: "c", protocol: "p", leader: "m", members: []memberValue{{id: "m", instance: "i", subscription: []byte("s"), assignment: []byte{}}}}.appendTo(nil))
-	f.Add(offset{5, 2, "m", 7, -1}.appendTo(nil))
-	f.Add(offset{5, -1, "m", 7, 9}.appendTo(nil))
+	f.Add(offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: -1}.appendTo(nil))
+	f.Add(offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: -1, topic: [16]byte{1, 2}}.appendTo(nil))
+	f.Add(offset{offset: 5, epoch: -1, metadata: "m", commit: 7, expire: 9}.appendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<12 {
 			return
@@ -70,7 +71,7 @@ func FuzzValues(f *testing.F) {
 			if err := k.ReadFrom(b); err != nil {
 				return // of tagged fields that it knows it wants a form
 			}
-			if k.Offset != o.offset || k.Metadata != o.metadata || k.CommitTimestamp != o.commit || k.Version >= 3 && max(k.LeaderEpoch, -1) != o.epoch {
+			if k.Offset != o.offset || k.Metadata != o.metadata || k.CommitTimestamp != o.commit || k.Version >= 3 && max(k.LeaderEpoch, -1) != o.epoch || k.Version >= 4 && k.TopicID != o.topic {
 				t.Fatalf("%+v, want %+v", o, k)
 			}
 		}

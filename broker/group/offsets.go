@@ -129,7 +129,7 @@ func (s *Shard) CommitOffsets(now time.Time, r CommitRequest, done func(errs []e
 		for _, p := range topic.Partitions {
 			place := c.places
 			c.places++
-			o := offset{offset: p.Offset, epoch: max(p.LeaderEpoch, -1), metadata: p.Metadata, commit: now.UnixMilli(), expire: expire}
+			o := offset{offset: p.Offset, epoch: max(p.LeaderEpoch, -1), metadata: p.Metadata, commit: now.UnixMilli(), expire: expire, topic: topic.TopicID}
 			if expire >= 0 {
 				o.epoch = -1 // the record that can expire by itself has none
 			}

@@ -93,10 +93,10 @@ func TestCommitResultsPerPartition(t *testing.T) {
 	long := strings.Repeat("m", 11)
 	c := &errsCall{}
 	r.s.CommitOffsets(r.now, CommitRequest{GroupID: "g", Generation: -1, Retention: -1, Topics: []CommitTopic{
-		{"a", []CommitPartition{{Partition: 0, Offset: 1}, {Partition: 1, Offset: 2, Metadata: long}, {Partition: -1}}},
-		{"", []CommitPartition{{Partition: 0}}},
-		{strings.Repeat("t", 250), []CommitPartition{{Partition: 0}}},
-		{"b", []CommitPartition{{Partition: 0, Offset: 3}, {Partition: 1, Offset: 4}, {Partition: 1, Offset: 5}}},
+		{Topic: "a", Partitions: []CommitPartition{{Partition: 0, Offset: 1}, {Partition: 1, Offset: 2, Metadata: long}, {Partition: -1}}},
+		{Partitions: []CommitPartition{{Partition: 0}}},
+		{Topic: strings.Repeat("t", 250), Partitions: []CommitPartition{{Partition: 0}}},
+		{Topic: "b", Partitions: []CommitPartition{{Partition: 0, Offset: 3}, {Partition: 1, Offset: 4}, {Partition: 1, Offset: 5}}},
 	}}, c.done)
 	if len(r.log.flight) != 2 {
 		t.Fatalf("%d appends", len(r.log.flight))
@@ -274,7 +274,7 @@ func TestDropTopics(t *testing.T) {
 	for i := range 20 {
 		c := &errsCall{}
 		r.s.CommitOffsets(r.now, CommitRequest{GroupID: fmt.Sprint("h", i), Generation: -1, Retention: -1, Topics: []CommitTopic{
-			{"orders", []CommitPartition{{Partition: 1, Offset: 1}}}, {"kept", []CommitPartition{{Offset: 2}}},
+			{Topic: "orders", Partitions: []CommitPartition{{Partition: 1, Offset: 1}}}, {Topic: "kept", Partitions: []CommitPartition{{Offset: 2}}},
 		}}, c.done)
 		r.settle()
 	}
@@ -402,7 +402,7 @@ func TestOffsetsExpire(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.OffsetsRetention = -1 })
 		c := &errsCall{}
 		r.s.CommitOffsets(r.now, CommitRequest{GroupID: "g", Generation: -1, Retention: time.Hour, Topics: []CommitTopic{
-			{"orders", []CommitPartition{{Offset: 1, LeaderEpoch: 3}}},
+			{Topic: "orders", Partitions: []CommitPartition{{Offset: 1, LeaderEpoch: 3}}},
 		}}, c.done)
 		r.settle()
 		want(t, c, nil)
@@ -438,7 +438,7 @@ func TestManyGroupsAreSweptInParts(t *testing.T) {
 	for i := range 3 * sweepGroups {
 		c := &errsCall{}
 		r.s.CommitOffsets(r.now, CommitRequest{GroupID: fmt.Sprint("h", i), Generation: -1, Retention: -1, Topics: []CommitTopic{
-			{"orders", []CommitPartition{{Offset: 1}}},
+			{Topic: "orders", Partitions: []CommitPartition{{Offset: 1}}},
 		}}, c.done)
 		r.settle()
 	}
@@ -462,7 +462,7 @@ func TestViews(t *testing.T) {
 	r := newRig(t, nil)
 	ms := r.members(2)
 	c := &errsCall{}
-	r.s.CommitOffsets(r.now, CommitRequest{GroupID: "a", Generation: -1, Topics: []CommitTopic{{"t", []CommitPartition{{}}}}}, c.done)
+	r.s.CommitOffsets(r.now, CommitRequest{GroupID: "a", Generation: -1, Topics: []CommitTopic{{Topic: "t", Partitions: []CommitPartition{{}}}}}, c.done)
 	r.settle()
 	for name, w := range map[string]struct {
 		states []State

@@ -88,8 +88,11 @@ func (r *reader) array(flexible bool, size int) int {
 	return n
 }
 
-// tags skips tagged fields. Each takes at least two bytes.
-func (r *reader) tags(flexible bool) {
+// tags skips tagged fields.
+func (r *reader) tags(flexible bool) { r.tagged(flexible, func(uint32, []byte) {}) }
+
+// tagged calls field for each tagged field. Each takes at least two bytes.
+func (r *reader) tagged(flexible bool, field func(tag uint32, b []byte)) {
 	if !flexible {
 		return
 	}
@@ -99,8 +102,10 @@ func (r *reader) tags(flexible bool) {
 		return
 	}
 	for range n {
-		r.uvarint()
-		r.take(int(r.uvarint()))
+		tag := r.uvarint()
+		if b := r.take(int(r.uvarint())); !r.bad {
+			field(tag, b)
+		}
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/internal/ident"
 )
 
 func TestReplayGivesTheCommittedState(t *testing.T) {
@@ -115,8 +118,9 @@ func TestReplayVersions(t *testing.T) {
 		if !reflect.DeepEqual(*m, wanted) || g.since != since || g.generation != 3 || g.leader != "m" || g.state != Stable {
 			t.Errorf("version %d: %+v of %+v", version, *m, g)
 		}
+		zero := ident.TopicID{}
 		offsets := map[int16]offset{
-			0: {5, -1, "x", 70, -1}, 1: {5, -1, "x", 70, 99}, 2: {5, -1, "x", 70, -1}, 3: {5, 2, "x", 70, -1}, 4: {5, 2, "x", 70, -1},
+			0: {5, -1, "x", 70, -1, zero}, 1: {5, -1, "x", 70, 99, zero}, 2: {5, -1, "x", 70, -1, zero}, 3: {5, 2, "x", 70, -1, zero}, 4: {5, 2, "x", 70, -1, [16]byte{1}},
 		}
 		if _, e := g.entry("t", 1); e == nil || e.value != offsets[version] {
 			t.Errorf("version %d: %+v", version, e)
@@ -132,8 +136,11 @@ func TestGoldenRecords(t *testing.T) {
 	}{
 		"group key":  {groupKey(nil, "g"), "\x00\x02\x00\x01g"},
 		"offset key": {offsetKey(nil, "g", "t", 1), "\x00\x01\x00\x01g\x00\x01t\x00\x00\x00\x01"},
-		"offset":     {offset{5, 2, "m", 7, -1}.appendTo(nil), "\x00\x03\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x02\x00\x01m\x00\x00\x00\x00\x00\x00\x00\x07"},
-		"expiring":   {offset{5, -1, "", 7, 9}.appendTo(nil), "\x00\x01\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x09"},
+		"offset":     {offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: -1}.appendTo(nil), "\x00\x03\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x02\x00\x01m\x00\x00\x00\x00\x00\x00\x00\x07"},
+		"offset with a topic id": {offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: -1, topic: ident.TopicID{1}}.appendTo(nil),
+			"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x02\x02m\x00\x00\x00\x00\x00\x00\x00\x07" +
+				"\x01\x00\x10\x01" + strings.Repeat("\x00", 15)},
+		"expiring": {offset{offset: 5, epoch: -1, commit: 7, expire: 9}.appendTo(nil), "\x00\x01\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x09"},
 		"empty group": {metadataValue{protocolType: "consumer", generation: 2, since: 1}.appendTo(nil),
 			"\x00\x03\x00\x08consumer\x00\x00\x00\x02\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00"},
 		"group": {metadataValue{protocolType: "c", generation: 1, protocol: "p", leader: "m", since: -1, members: []memberValue{

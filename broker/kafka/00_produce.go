@@ -193,17 +193,14 @@ func (p *produceCall) prepare(t *produceTopic, part *producePart, records []byte
 	if len(records) == 0 {
 		return nil, fmt.Errorf("%w: no batch, a partition takes exactly one", record.ErrInvalidRecord)
 	}
-	if done := p.h.unpack(records); done != nil {
-		defer done()
-	}
-	info, err := record.Validate(records, p.limits(t.set))
+	info, err := p.h.validate(records, p.limits(t.set))
 	if err != nil {
 		return nil, err
 	}
 	logAppend := t.set.TimestampType == "LogAppendTime"
 	if codec, level, ok := recompression(t.set, info.Header.Codec()); ok {
 		had := len(records)
-		if records, err = recompress(records, &info.Header, codec, level, p.h.b.Config().DecompressedMaxBytes); err != nil {
+		if records, err = p.h.rewrite(records, &info.Header, codec, level); err != nil {
 			return nil, err
 		}
 		// A small request may hold many batches that grow.

@@ -86,7 +86,7 @@ func (h *Handlers) commitTopics(c *Call, q *kmsg.OffsetCommitRequest, r *kmsg.Of
 			open = append(open, &a.ErrorCode)
 		}
 		if len(commit.Partitions) > 0 {
-			commit.Topic = found.Name
+			commit.Topic, commit.TopicID = found.Name, found.ID
 			topics = append(topics, commit)
 		}
 	}

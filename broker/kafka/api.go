@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -16,8 +17,7 @@ type Handlers struct {
 	b        Backend
 	log      *slog.Logger
 	observer Observer // nil: nobody is told
-
-	unpacking chan struct{} // has a place for each compressed batch that is looked into
+	turns    turns
 
 	mu      sync.Mutex
 	fetches map[*fetchCall]struct{} // that wait
@@ -26,7 +26,7 @@ type Handlers struct {
 
 // New returns the handlers of a broker.
 func New(b Backend, log *slog.Logger) *Handlers {
-	return &Handlers{b: b, log: log, fetches: map[*fetchCall]struct{}{}, unpacking: make(chan struct{}, unpackers())}
+	return &Handlers{b: b, log: log, fetches: map[*fetchCall]struct{}{}, turns: newTurns(runtime.GOMAXPROCS(0))}
 }
 
 // Drain ends the waits of all fetches, now and from now on, so that a shutdown

@@ -1,8 +1,6 @@
 package kafka
 
 import (
-	"runtime"
-
 	"github.com/varvelog/varve/broker/config"
 	"github.com/varvelog/varve/internal/record"
 )
@@ -27,20 +25,39 @@ func recompression(set *config.Topic, have record.Codec) (codec record.Codec, le
 	return codec, level, codec != have
 }
 
-// unpackers is how many compressed batches are looked into at a time: each takes
-// as much memory as its codec looks back, whatever its size.
-func unpackers() int { return max(2, runtime.GOMAXPROCS(0)) }
+// turns are how much is unpacked at a time. Whoever waits for one waits for
+// computation of a bounded length, and for nothing else.
+type turns struct {
+	// check has a place for each compressed batch that is looked into, which takes
+	// what its codec looks back at, whatever the size of the batch.
+	check chan struct{}
+	// rewrite has a place for each batch that is compressed otherwise, which takes
+	// several times max.decompressed.message.bytes.
+	rewrite chan struct{}
+}
 
-// unpack waits for one of the turns in which compressed batches are looked into,
-// and returns what ends it; nil for a batch that is not compressed. What it waits
-// for is computation of a bounded length, nothing else.
-func (h *Handlers) unpack(batch []byte) (done func()) {
-	header, err := record.ParseHeader(batch)
-	if err != nil || header.Codec() == record.None {
-		return nil
+// rewritesMax bounds what is compressed otherwise at a time.
+const rewritesMax = 4
+
+func newTurns(procs int) turns {
+	n := max(2, procs)
+	return turns{check: make(chan struct{}, n), rewrite: make(chan struct{}, min(n, rewritesMax))}
+}
+
+// validate is record.Validate in its turn.
+func (h *Handlers) validate(batch []byte, lim record.Limits) (record.Info, error) {
+	if header, err := record.ParseHeader(batch); err == nil && header.Codec() != record.None {
+		h.turns.check <- struct{}{}
+		defer func() { <-h.turns.check }()
 	}
-	h.unpacking <- struct{}{}
-	return func() { <-h.unpacking }
+	return record.Validate(batch, lim)
+}
+
+// rewrite is recompress in its turn.
+func (h *Handlers) rewrite(batch []byte, head *record.Header, codec record.Codec, level int) ([]byte, error) {
+	h.turns.rewrite <- struct{}{}
+	defer func() { <-h.turns.rewrite }()
+	return recompress(batch, head, codec, level, h.b.Config().DecompressedMaxBytes)
 }
 
 // recompress returns a validated batch with its records compressed otherwise.

@@ -301,3 +301,12 @@ func (p *Partition) Switch() (*Partition, error) {
 	next.restore(a.log, a.rest)
 	return next, nil
 }
+
+// Bounds returns the first offset that Copy can give, and the log end. Any
+// goroutine may call it.
+func (p *Partition) Bounds() (first, end ident.Offset) {
+	if first = p.log.FirstBase(); first < 0 {
+		first = p.log.End()
+	}
+	return first, p.log.End()
+}

@@ -45,15 +45,16 @@ func (m *marks) add(q sequence) {
 }
 
 // refuses reports whether a batch would pass a refused one. The marked batch
-// itself, or a newer epoch, lifts the mark. An older epoch does neither: the
-// producer's state judges it.
+// itself, or a newer epoch, lifts the mark. An earlier batch, which may have been
+// refused behind a mark that was lifted since, and an older epoch do neither: the
+// producer's state judges them.
 func (m *marks) refuses(q sequence) bool {
 	old, ok := m.byID[q.id]
 	switch {
 	case !ok || q.epoch < old.epoch:
 		return false
 	case q.epoch == old.epoch && q.first != old.first:
-		return true
+		return before(old.first, q.first)
 	}
 	m.lift(q.id)
 	return false

@@ -16,7 +16,7 @@ func TestMarks(t *testing.T) {
 		markedThen bool
 	}
 	for name, steps := range map[string][]step{
-		"lifted by the batch itself": {{true, 1, 5, false, true}, {false, 1, 6, true, true}, {false, 1, 4, true, true}, {false, 1, 5, false, false}, {false, 1, 6, false, false}},
+		"lifted by the batch itself": {{true, 1, 5, false, true}, {false, 1, 6, true, true}, {false, 1, 4, false, true}, {false, 1, 5, false, false}, {false, 1, 6, false, false}},
 		"lifted by a newer epoch":    {{true, 1, 5, false, true}, {false, 2, 0, false, false}, {false, 1, 6, false, false}},
 		"not by an older epoch":      {{true, 2, 5, false, true}, {false, 1, 5, false, true}, {false, 2, 6, true, true}},
 		"the earliest stays":         {{true, 1, 5, false, true}, {true, 1, 9, false, true}, {false, 1, 9, true, true}, {false, 1, 5, false, false}},
@@ -38,6 +38,25 @@ func TestMarks(t *testing.T) {
 				t.Errorf("%s, step %d: marked %v, order %v", name, i, ok, m.order)
 			}
 		}
+	}
+}
+
+// A batch that was refused behind a mark must not be refused for ever because a
+// later one is refused after that mark was lifted.
+func TestMarkOfALaterBatchLetsEarlierOnesPass(t *testing.T) {
+	h := newHarness(t)
+	h.produce(spec{id: 7})
+	h.apply(1)
+	h.p.Refused(spec{id: 7, seq: 1}.header(t))
+	h.produce(spec{id: 7, seq: 2}).is(t, 0, false, ErrOutOfOrder)
+	h.produce(spec{id: 7, seq: 1}).waits(t)
+	h.p.Refused(spec{id: 7, seq: 3}.header(t))
+	h.produce(spec{id: 7, seq: 2}).waits(t)
+	h.produce(spec{id: 7, seq: 4}).is(t, 0, false, ErrOutOfOrder)
+	h.produce(spec{id: 7, seq: 3}).waits(t)
+	h.apply(3)
+	if len(h.p.marks.byID) != 0 || h.p.log.End() != 4 {
+		t.Fatalf("marks %v, log ends at %d", h.p.marks.byID, h.p.log.End())
 	}
 }
 

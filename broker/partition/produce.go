@@ -205,7 +205,7 @@ func (p *Partition) sequenced(a *Append, q sequence) bool {
 		a.finish(ErrOutOfOrder)
 		return true
 	}
-	if marked {
+	if _, stays := p.marks.byID[q.id]; marked && !stays {
 		p.overtake(q.id, m)
 	}
 	return false

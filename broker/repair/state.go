@@ -82,9 +82,10 @@ func appliedIn(state []byte) uint64 {
 // machineState is a partition's state machine (docs/format/entry.md): where its
 // files end, and everything else, which only the highest generation is read of.
 type machineState struct {
-	position   storage.Position
-	generation uint64
-	rest       []byte // behind the generation
+	incarnation uint64 // of the directory
+	position    storage.Position
+	generation  uint64
+	rest        []byte // behind the generation
 }
 
 func decodeMachine(b []byte) (machineState, error) {
@@ -93,18 +94,22 @@ func decodeMachine(b []byte) (machineState, error) {
 	if n < 1 || b[0] != 1 || crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {
 		return m, fmt.Errorf("%w: a partition of %d bytes", errState, len(b))
 	}
-	position, rest, err := storage.DecodePosition(b[1:n])
+	incarnation, k := binary.Uvarint(b[1:n])
+	if k <= 0 {
+		return m, errState
+	}
+	position, rest, err := storage.DecodePosition(b[1+k : n])
 	if err != nil {
 		return m, err
 	}
 	if len(rest) < 8 {
 		return m, errState
 	}
-	return machineState{position: position, generation: binary.LittleEndian.Uint64(rest), rest: rest[8:]}, nil
+	return machineState{incarnation: incarnation, position: position, generation: binary.LittleEndian.Uint64(rest), rest: rest[8:]}, nil
 }
 
 func (m *machineState) encode() []byte {
-	b := m.position.Append([]byte{1})
+	b := m.position.Append(binary.AppendUvarint([]byte{1}, m.incarnation))
 	b = binary.LittleEndian.AppendUint64(b, m.generation)
 	b = append(b, m.rest...)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))

@@ -25,10 +25,17 @@
 //	   group never holds the write-ahead log: its entries are copied forward.
 //	G6 A group is destroyed only by Destroy.
 //	G7 Proposals of one group are applied in the order in which they were made.
+//	G8 A replica takes another one's state over only when all files that it
+//	   names are here, and says so only when a checkpoint with it is durable.
+//	   Until then it is what it was.
+//	G9 What another replica sends is taken only if there is room for it in the
+//	   write-ahead log; else it is as if it had been lost.
 //
 // Concurrency: an Engine and its machines belong to one goroutine. Task.Do runs
 // anywhere.
 //
-// Several voters per group need a transport, which this package does not have
-// yet: messages to other replicas are handed to Config.Send.
+// Messages to other replicas are handed to Config.Send, and theirs come through
+// Step. They may be lost, late, doubled and reordered, but not changed. The
+// members of a group are those that it began with: it has no changes of
+// configuration.
 package replog

@@ -179,13 +179,15 @@ func newNode(g *group) (rn *raft.RawNode, err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 	}()
+	// A replica must have room for a whole message, whatever its log holds.
+	messageBytes := min(proposeBytesMax, uint64(g.e.c.WAL.BytesMax/16))
 	uncommitted := uint64(0) // no limit: what is proposed waits for nobody
 	if !g.alone() {
 		uncommitted = 8 << 20
 	}
 	return raft.NewRawNode(&raft.Config{
 		ID: uint64(g.replica), ElectionTick: 15, HeartbeatTick: 5, Storage: g.store, Applied: g.applied,
-		AsyncStorageWrites: true, MaxSizePerMsg: proposeBytesMax, MaxCommittedSizePerReady: 4 << 20,
+		AsyncStorageWrites: true, MaxSizePerMsg: messageBytes, MaxCommittedSizePerReady: 4 << 20,
 		MaxInflightMsgs: 256, CheckQuorum: true, PreVote: true, Logger: silent{},
 		DisableProposalForwarding: true, StepDownOnRemoval: true, MaxUncommittedEntriesSize: uncommitted,
 	})
@@ -357,7 +359,7 @@ const followBytesMax = 1 << 10
 func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
 	var cost int64
 	for rest := ents; len(rest) > 0; {
-		k := fits(rest)
+		k := fits(rest, e.recordBytes())
 		c := wal.Cost(k, dataBytes(rest[:k]))
 		if !e.wal.Fits(c) {
 			return false

@@ -98,6 +98,13 @@ type appendToken struct {
 // nothing in Raft does.
 const proposeBytesMax = 1 << 20
 
+// recordBytes is how many bytes of entries go into one record, but for a single
+// larger entry. The end of a file may waste as much as the largest record, and
+// only the reserve covers that.
+func (e *Engine) recordBytes() int {
+	return min(proposeBytesMax, int(e.c.WAL.ReserveBytes/2))
+}
+
 // entryBytes is about what an entry takes in a record besides its data.
 const entryBytes = 32
 
@@ -119,9 +126,7 @@ func (g *group) propose() {
 	if len(g.queue) == 0 {
 		return
 	}
-	// The end of a file may waste as much as the largest record, and only the
-	// reserve covers that.
-	limit := min(proposeBytesMax, int(g.e.c.WAL.ReserveBytes/2))
+	limit := g.e.recordBytes()
 	n, bytes := 0, 0
 	for n < len(g.queue) && (n == 0 || bytes+len(g.queue[n].data) <= limit) {
 		bytes += len(g.queue[n].data) + entryBytes
@@ -253,7 +258,7 @@ func (g *group) storageAppend(m raftpb.Message) {
 	// record.
 	ents := m.Entries
 	for {
-		k := fits(ents)
+		k := fits(ents, g.e.recordBytes())
 		g.note(ents[k-1].Index, g.e.wal.Tail())
 		if k == len(ents) {
 			g.enqueue(ents, t, cost)
@@ -264,10 +269,10 @@ func (g *group) storageAppend(m raftpb.Message) {
 	}
 }
 
-// fits returns how many of the entries go into one record.
-func fits(ents []raftpb.Entry) int {
+// fits returns how many of the entries go into one record of so many bytes.
+func fits(ents []raftpb.Entry, most int) int {
 	n, bytes := 0, 0
-	for n < len(ents) && (n == 0 || bytes+len(ents[n].Data) <= proposeBytesMax) {
+	for n < len(ents) && (n == 0 || bytes+len(ents[n].Data) <= most) {
 		bytes += len(ents[n].Data) + entryBytes
 		n++
 	}

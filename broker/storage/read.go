@@ -248,7 +248,7 @@ func (l *Log) scan(v view, off ident.Offset) (*scanner, *handle, error) {
 	}
 	s := &scanner{
 		f: h, name: v.g.data, pos: pos, limit: v.limit, floor: v.g.base, ceil: v.ceil,
-		whole: v.whole, ahead: scanAhead, alloc: l.cache.limits.Alloc,
+		whole: v.whole, sure: min(v.stopPos, v.limit), ahead: scanAhead, alloc: l.cache.limits.Alloc,
 	}
 	return s, h, nil
 }

@@ -20,6 +20,7 @@ type scanner struct {
 	floor ident.Offset // no batch may start below
 	ceil  ident.Offset // no batch may reach; 0: not known
 	whole bool         // the limit lies between two batches
+	sure  int64        // batches that begin below are whole in the file
 	keep  bool
 	ahead int64 // how much to read at once
 	alloc func(n int) []byte
@@ -32,7 +33,8 @@ type scanner struct {
 // whole, before a batch that the limit cuts. skip or body move on.
 func (s *scanner) next() (record.Header, error) {
 	left := s.limit - s.pos
-	if left == 0 || (left < batchHeaderSize && !s.whole) {
+	whole := s.whole || s.pos < s.sure
+	if left == 0 || (left < batchHeaderSize && !whole) {
 		return record.Header{}, io.EOF
 	}
 	if left < batchHeaderSize {
@@ -50,7 +52,7 @@ func (s *scanner) next() (record.Header, error) {
 		return record.Header{}, s.damage("batch at offset %d + %d", base, h.LastOffsetDelta)
 	}
 	if int64(h.Size()) > left {
-		if s.whole {
+		if whole {
 			return record.Header{}, s.damage("batch of %d bytes in %d", h.Size(), left)
 		}
 		return record.Header{}, io.EOF

@@ -38,23 +38,27 @@ func (r *recovery) makeCurrent(l *Log) error {
 	if r.end > 0 { // the settings may have been made smaller since
 		head.size = max(r.s.FileBytes, fileHeaderBytes+r.lastHead.extent())
 	}
-	spare := ""
-	if head.size == r.s.FileBytes {
-		spare = l.takeSpare()
-	}
-	// It is not filled with zeros: that would delay the start.
-	file, err := makeFile(r.fs, r.s.Dir, head, spare, false)
-	if err == nil {
-		l.cur = &segment{head: head, file: file, off: fileHeaderBytes}
-		if spare == "" {
+	for {
+		spare := ""
+		if head.size == r.s.FileBytes {
+			spare = l.takeSpare()
+		}
+		// It is not filled with zeros: that would delay the start.
+		file, err := makeFile(r.fs, r.s.Dir, head, spare, false)
+		if err == nil && spare == "" {
 			l.allocated += head.size
 		}
-		return nil
+		switch {
+		case err == nil:
+			l.cur = &segment{head: head, file: file, off: fileHeaderBytes}
+			return nil
+		case !errors.Is(err, vfs.ErrNoSpace):
+			return err
+		case spare == "":
+			return r.makeOfOld(l, head, err)
+		}
+		l.allocated -= head.size // it was not whole, and is gone
 	}
-	if !errors.Is(err, vfs.ErrNoSpace) || spare != "" {
-		return err
-	}
-	return r.makeOfOld(l, head, err)
 }
 
 // makeOfOld makes the current file of a spare one of another size than wanted,

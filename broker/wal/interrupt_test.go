@@ -59,7 +59,11 @@ func TestRecoveryInterrupted(t *testing.T) {
 	for _, c := range []struct{ first, aged bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
 		for kill := 0; ; kill++ {
 			done, finished := false, false
-			for cut := kill % 2; ; cut += 2 {
+			step := 2
+			if c.aged {
+				step = 5
+			}
+			for cut := kill % step; ; cut += step {
 				name := fmt.Sprintf("%+v, killed after %d, power lost after %d", c, kill, cut)
 				disk := interrupted(t, c.first, c.aged)
 				pw := &power{rng: nilRand(), left: kill}

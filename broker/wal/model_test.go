@@ -82,7 +82,7 @@ type model struct {
 func newModel(seed uint64) *model {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	m := &model{
-		seed: seed, rng: rng, s: smallSettings(seed), disk: vfs.NewMem(vfs.MemOptions{}),
+		seed: seed, rng: rng, s: smallSettings(seed), disk: vfs.NewMem(vfs.MemOptions{DirectAlignment: Block}),
 		groups: map[ident.GroupID]*modelGroup{}, replicas: map[ident.GroupID]ident.ReplicaID{}, proofAt: -1,
 	}
 	return m

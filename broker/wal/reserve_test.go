@@ -22,3 +22,25 @@ func TestFullFileWastesNothing(t *testing.T) {
 		t.Fatalf("%d bytes refused, %d are free", cost, l.free())
 	}
 }
+
+// A group commit allocates nothing for each record.
+func TestCommitAllocations(t *testing.T) {
+	l, _ := mustOpen(t, vfs.NewMem(vfs.MemOptions{}), smallSettings(1))
+	rec := appendOf(1, 1, 1, 2, 20)
+	commit := func() {
+		for range 64 {
+			if err := l.Enqueue(rec, l, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := l.Next()
+		w.encode()
+		if err := l.Done(w, nil, func(any) {}); err != nil {
+			t.Fatal(err)
+		}
+		l.cur.off = fileHeaderBytes // the file never ends
+	}
+	if n := testing.AllocsPerRun(100, commit); n > 1 {
+		t.Errorf("%v allocations for a commit of 64 records, want 1", n)
+	}
+}

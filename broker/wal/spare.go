@@ -54,7 +54,8 @@ func (g *garbage) leave() error {
 // torn tail when what it freed is gone.
 func (l *Log) Advance(low int64) []Garbage {
 	l.low = max(l.low, low)
-	l.peak = max(l.files(), l.peak-1) // shrinks by one file with each checkpoint
+	// It shrinks by one file with each checkpoint; what Overdraw added is over.
+	l.peak = min(max(l.files(), l.peak-1), int(l.s.BytesMax/l.s.FileBytes))
 	var gone []Garbage
 	for len(l.old) > 0 && l.old[0].end <= l.low {
 		c := l.old[0]

@@ -15,7 +15,7 @@ import (
 // nothing but a checkpoint without groups.
 func agedDisk(t testing.TB) *vfs.Mem {
 	t.Helper()
-	disk := vfs.NewMem(vfs.MemOptions{})
+	disk := vfs.NewMem(vfs.MemOptions{DirectAlignment: Block})
 	l, _ := mustOpen(t, disk, smallSettings(77))
 	fillFiles(t, l, 5)
 	mustCheckpoint(t, l, 1)
@@ -34,7 +34,7 @@ func fillFiles(t testing.TB, l *Log, n int) {
 	t.Helper()
 	for full := len(l.old) + n; len(l.old) < full; {
 		mustPrepare(t, l)
-		mustWrite(t, l, appendOf(9, 1, 200, 2, 14000))
+		mustWrite(t, l, appendOf(9, 1, 200, 2, 10000))
 	}
 	mustWrite(t, l, Record{Group: 9, Replica: 1, Kind: KindGone})
 }
@@ -94,6 +94,21 @@ func TestSpares(t *testing.T) {
 	}
 	if now := usedBytes(t, disk); now > full/2 || l.Spares() > 1 {
 		t.Fatalf("a log that shrank keeps %d of %d bytes, %d files spare", now, full, l.Spares())
+	}
+}
+
+// What a checkpoint took beyond the limit is not kept.
+func TestOverdrawnFileIsNotKept(t *testing.T) {
+	disk := vfs.NewMem(vfs.MemOptions{})
+	l, _ := mustOpen(t, disk, smallSettings(1))
+	l.Overdraw(true)
+	for l.allocated <= l.s.BytesMax {
+		fillFiles(t, l, 1)
+	}
+	l.Overdraw(false)
+	mustCheckpoint(t, l, 1)
+	if used := usedBytes(t, disk); used > l.s.BytesMax || used != l.allocated || l.Spares() == 0 {
+		t.Fatalf("%d bytes used, %d counted, %d allowed", used, l.allocated, l.s.BytesMax)
 	}
 }
 

@@ -94,11 +94,11 @@ func (b *budget) available() bool {
 	return b.free > 0 && len(b.waiting) == 0
 }
 
-// pressed reports whether someone waits.
-func (b *budget) pressed() bool {
+// waiters returns how many wait.
+func (b *budget) waiters() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.waiting) > 0
+	return len(b.waiting)
 }
 
 // cancel withdraws a waiter, whether its bytes were granted meanwhile or not.

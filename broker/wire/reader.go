@@ -14,6 +14,9 @@ import (
 // to be a body: whole small requests, and the start of large ones.
 const readAheadBytes = 2 << 10
 
+// sendFloor is the part of PressedMax that a client has at least that sends.
+const sendFloor = 20
+
 // unsupportedBytesMax bounds an ApiVersions frame of a version that is not
 // served.
 const unsupportedBytesMax = 64 << 10
@@ -277,10 +280,11 @@ func (c *Conn) receive(b []byte, from *budget) error {
 	armed := time.Duration(0)
 	for n := 0; n < len(b); {
 		if since := time.Since(began); since >= armed {
-			if since >= most || from.pressed() && since > c.s.set.transfer(c.s.set.PressedMax, int64(n)) {
+			waiters := from.waiters()
+			if since >= most || waiters > 0 && since > c.s.set.pressed(waiters, int64(n), sendFloor) {
 				return ErrSlow
 			}
-			armed = min(since+c.s.set.PressedMax/4, most)
+			armed = min(since+c.s.set.PressedMax/sendFloor, most)
 			if !c.arm(armed - since) {
 				return errEnding
 			}

@@ -76,6 +76,8 @@ type Settings struct {
 	BytesPerSecondMin int64
 	// PressedMax is how long a client may send or take nothing while others wait
 	// for the memory that it occupies; then it must keep up BytesPerSecondMin: 2 s.
+	// Where many wait it is less, down to a twentieth for what is sent and a
+	// quarter for what is taken.
 	PressedMax time.Duration
 	// LingerMax is how long a connection that ended in order waits for its
 	// client to close after the last reply: 1 s.
@@ -145,6 +147,12 @@ func (s *Settings) limits(p prefix) (Limits, bool) {
 		known = false // its header has no client id
 	}
 	return l, known
+}
+
+// pressed returns the time that a client has to transfer n bytes while so many
+// wait for its memory, of which at least PressedMax/floor is without conditions.
+func (s *Settings) pressed(waiters int, n int64, floor time.Duration) time.Duration {
+	return s.transfer(max(s.PressedMax/time.Duration(1+waiters/8), s.PressedMax/floor), n)
 }
 
 // transfer returns the time allowed for n bytes on top of base.

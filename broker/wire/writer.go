@@ -13,6 +13,10 @@ import (
 // have no writev (TLS): the size of a TLS record.
 const outBytes = 16 << 10
 
+// takeFloor is the part of PressedMax that a client has at least that takes
+// answers: it may be at work.
+const takeFloor = 4
+
 // outKeptMax is the number of slices that a connection keeps for its next
 // writev.
 const outKeptMax = 256
@@ -91,11 +95,11 @@ func (c *Conn) writeAll(tcp *net.TCPConn, most time.Duration) error {
 	began, written := time.Now(), int64(0)
 	for {
 		since := time.Since(began)
-		pressed := c.s.reserved.pressed() || c.s.replies.pressed()
-		if since >= most || pressed && since > c.s.set.transfer(c.s.set.PressedMax, written) {
+		waiters := c.s.reserved.waiters() + c.s.replies.waiters()
+		if since >= most || waiters > 0 && since > c.s.set.pressed(waiters, written, takeFloor) {
 			return ErrSlow
 		}
-		if err := tcp.SetWriteDeadline(began.Add(min(since+c.s.set.PressedMax/4, most))); err != nil {
+		if err := tcp.SetWriteDeadline(began.Add(min(since+c.s.set.PressedMax/takeFloor, most))); err != nil {
 			return err
 		}
 		n, err := c.out.WriteTo(tcp)

@@ -13,10 +13,16 @@ import (
 )
 
 const (
-	// programBytes is what a broker takes beside what its settings bound.
+	// programBytes is what a broker takes beside what its settings bound: half of
+	// it is the program itself, which the collector does not know of.
 	programBytes = 128 << 20
-	// largestBatch is the largest batch there can be.
-	largestBatch = 32 << 20
+	// checkBytes is what a compressed batch takes that is looked into.
+	checkBytes = 24 << 20
+	// rewriteFactor is how many times max.decompressed.message.bytes a batch takes
+	// that is compressed otherwise, or passes a chain.
+	rewriteFactor = 3
+	// rewritesMax is how many are compressed otherwise at a time, at most.
+	rewritesMax = 4
 	// limitEvery is how often the limit is compared with what lives.
 	limitEvery = time.Second
 )
@@ -24,9 +30,10 @@ const (
 // boundedMemory is the sum of what a broker's settings bound (docs/memory.md).
 func boundedMemory(s *config.Broker) int64 {
 	procs := runtime.GOMAXPROCS(0)
-	unpacking := int64(max(2, procs) + max(1, procs/2))
+	checks := max(2, procs)
+	rewrites := min(checks, rewritesMax) + max(1, procs/2)
 	return programBytes + 2*s.MemoryRequestBytes + s.MemoryResponseBytes + s.TailCacheBytes + s.TierReadMemoryBytes +
-		unpacking*(s.DecompressedMaxBytes+largestBatch)
+		int64(checks)*checkBytes + int64(rewrites)*rewriteFactor*s.DecompressedMaxBytes
 }
 
 // limitMemory makes the collector work harder as memory comes near the sum of the
@@ -37,7 +44,7 @@ func limitMemory(s *config.Broker) (stop func()) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
-	least := boundedMemory(s)
+	least := boundedMemory(s) - programBytes/2
 	limit := least
 	debug.SetMemoryLimit(limit)
 	stopped := make(chan struct{})

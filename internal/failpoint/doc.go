@@ -13,6 +13,7 @@
 //
 //	VARVE_FAILPOINT          NAME:N     die at the N-th time that NAME is passed
 //	                         time:MS    die after so many milliseconds
+//	                         ONE,OTHER  die at what comes first
 //	VARVE_FAILPOINT_POWER    SEED       dying loses unsynced writes, see below
 //	VARVE_FAILPOINT_CONTROL  FILE       what the disk does, see control.go
 //

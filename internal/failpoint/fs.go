@@ -96,7 +96,7 @@ func (c call) class() string {
 		return classMark
 	case parts[0] == "partitions" && len(parts) == 2 && c.op != "syncdir":
 		return classPartition
-	case parts[0] == "partitions" && strings.Contains(base, ".idx"):
+	case parts[0] == "partitions" && strings.Contains(base, ".index"):
 		return classIndex
 	case parts[0] == "partitions":
 		return classSegment

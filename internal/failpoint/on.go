@@ -29,10 +29,9 @@ const timePoint Name = "time"
 
 // armed is where this process dies. It does not change after init.
 var armed struct {
-	at     Name
-	passes int64 // of at, until it dies
-	power  bool
-	seed   uint64
+	at    map[Name]int64 // passes until it dies
+	power bool
+	seed  uint64
 }
 
 // control is the file that says what the disk does; empty: there is none.
@@ -63,16 +62,17 @@ func configure(name, value string) (err error) {
 		armed.power = true
 		armed.seed, err = strconv.ParseUint(value, 10, 64)
 	case envPoint:
-		point, count, _ := strings.Cut(value, ":")
-		n, err := strconv.ParseInt(count, 10, 32)
-		if err != nil || n < 1 {
-			return fmt.Errorf("want NAME:N with N above 0")
+		armed.at = map[Name]int64{}
+		for one := range strings.SplitSeq(value, ",") {
+			point, count, _ := strings.Cut(one, ":")
+			n, err := strconv.ParseInt(count, 10, 32)
+			if err != nil || n < 1 {
+				return fmt.Errorf("want NAME:N with N above 0")
+			}
+			if armed.at[Name(point)] = n; Name(point) == timePoint {
+				time.AfterFunc(time.Duration(n)*time.Millisecond, func() { die(timePoint) })
+			}
 		}
-		if Name(point) == timePoint {
-			time.AfterFunc(time.Duration(n)*time.Millisecond, func() { die(timePoint) })
-			return nil
-		}
-		armed.at, armed.passes = Name(point), n
 	}
 	return err
 }
@@ -87,7 +87,7 @@ func due(n Name) bool {
 		count, _ = passed.LoadOrStore(n, new(atomic.Int64))
 	}
 	pass := count.(*atomic.Int64).Add(1)
-	return armed.at == n && pass == armed.passes
+	return armed.at[n] == pass
 }
 
 // passes returns NAME=COUNT of every place that was passed.

@@ -2,7 +2,8 @@
 // library and the go command alone: which package may import which, what the
 // deterministic cores may not do, how long files and functions get, that every
 // package says what it is for, that attributes of log messages have one name each,
-// that no machine's paths are checked in and that links between pages resolve. The rules' data is in table.go.
+// that tests judge what they leave behind, that no machine's paths are checked in
+// and that links between pages resolve. The rules' data is in table.go.
 //
 // Invariants:
 //

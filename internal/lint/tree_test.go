@@ -30,6 +30,7 @@ func TestTree(t *testing.T) {
 		{"Shells", Shells(tree, shells)},
 		{"MapOrder", MapOrder(tree, info)},
 		{"Size", Size(tree)},
+		{"Leaks", Leaks(tree, unjudged)},
 		{"Attributes", Attributes(tree)},
 		{"PackageDocs", PackageDocs(tree)},
 		{"ForeignText", ForeignText(tree)},

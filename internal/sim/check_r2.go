@@ -3,6 +3,7 @@ package sim
 import (
 	"strings"
 
+	"github.com/varvelog/varve/broker/coordinator"
 	"github.com/varvelog/varve/internal/ident"
 )
 
@@ -14,6 +15,11 @@ func (s *run) checkLeftovers(sv *server) {
 		known[p.id.Dir()] = true
 	}
 	for _, t := range sv.broker.letterTopics() {
+		for i := range t.Partitions {
+			known[ident.Partition{Topic: t.ID, Index: int32(i)}.Dir()] = true
+		}
+	}
+	if t, ok := sv.broker.node.Image().Topic(coordinator.Topic); ok {
 		for i := range t.Partitions {
 			known[ident.Partition{Topic: t.ID, Index: int32(i)}.Dir()] = true
 		}

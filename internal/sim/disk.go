@@ -39,7 +39,8 @@ type disk struct {
 
 func newDisk(sv *server, capacity int64) *disk {
 	d := &disk{s: sv.s, sv: sv}
-	d.use(vfs.NewMem(vfs.MemOptions{Capacity: capacity}))
+	align := []int{1, 512, 4096}[d.s.rng.disk.IntN(3)] // 1: a file system without direct I/O
+	d.use(vfs.NewMem(vfs.MemOptions{Capacity: capacity, DirectAlignment: align}))
 	return d
 }
 
@@ -65,12 +66,12 @@ func (d *disk) inject(op vfs.Op) error {
 		}
 	}
 	switch op.Kind {
-	case vfs.OpSync:
+	case vfs.OpSync, vfs.OpSyncAll:
 		if d.cutSync && strings.HasPrefix(op.Name, "wal") {
 			d.lost = true
 			return errPower
 		}
-		if d.failSync > 0 && strings.HasPrefix(op.Name, d.failUnder) {
+		if d.failSync > 0 && (strings.HasPrefix(op.Name, d.failUnder) || op.Kind == vfs.OpSyncAll) {
 			if d.failSync--; d.failSync == 0 {
 				d.s.stats.SyncErrors++
 				d.sv.log("disk: sync of %s fails", op.Name)

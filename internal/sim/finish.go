@@ -36,6 +36,7 @@ func (s *run) finish() {
 	s.until(recovery, func() bool { return !s.working() || s.answered() })
 	s.allUp()
 	s.works()
+	s.settleGroups()
 	s.quiet()
 	s.settleTier()
 	s.quiet()
@@ -52,6 +53,7 @@ func (s *run) finish() {
 	if !s.until(recovery, s.working) {
 		s.fail("V1", "not every broker is ready %v after a loss of power: %s", recovery, s.condition())
 	}
+	s.settleGroups()
 	s.quiet()
 	s.settleTier()
 	s.judge()
@@ -153,6 +155,7 @@ func (s *run) judge() {
 		s.checkLeftovers(sv)
 	}
 	s.checkOutboxes()
+	s.checkOffsets()
 	letters := s.readLetters()
 	for _, p := range s.model.parts() {
 		s.readAll(p)

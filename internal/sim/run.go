@@ -57,6 +57,7 @@ type run struct {
 	store     *store
 	model     *model
 	producers []*producer
+	groups    *groupWorld
 	// generations of every topic, and whether they are ones with a chain.
 	generations map[ident.TopicID]map[uint64]bool
 	ending      bool       // no more faults, no new load
@@ -170,6 +171,7 @@ func (s *run) all() {
 	}
 	s.until(10*time.Second, func() bool { return len(s.model.live()) > 0 })
 	s.startProducers()
+	s.startGroups()
 	s.startReader()
 	s.startAdmin()
 	s.startChains()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/varvelog/varve/internal/leak"
 	"github.com/varvelog/varve/tests/broker"
 	"github.com/varvelog/varve/tests/clients/scenario"
 )

@@ -55,7 +55,7 @@ func startPaced(t *testing.T, port int, topic string, partitions int, value func
 func startChurn(t *testing.T, port int, name string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	cl := client(t, port)
+	cl := client(t, port, kgo.ProducerBatchCompression(kgo.NoCompression())) // or a segment is never full
 	wg.Go(func() {
 		for n := 0; ctx.Err() == nil; n++ {
 			churnOnce(ctx, cl, fmt.Sprintf("%s-%d", name, n))
@@ -74,11 +74,10 @@ func churnOnce(ctx context.Context, cl *kgo.Client, topic string) {
 	defer cancel()
 	adm := kadm.NewClient(cl)
 	remote, segment := "true", "1048576"
-	if _, err := adm.CreateTopic(ctx, partitions, 1, map[string]*string{"remote.storage.enable": &remote, "segment.bytes": &segment, "local.retention.bytes": &segment}, topic); err != nil {
-		return
-	}
-	for n := range records {
-		cl.Produce(ctx, &kgo.Record{Topic: topic, Value: fmt.Appendf(nil, "%0*d", valueBytes, n)}, nil)
+	if _, err := adm.CreateTopic(ctx, partitions, 1, map[string]*string{"remote.storage.enable": &remote, "segment.bytes": &segment, "local.retention.bytes": &segment}, topic); err == nil {
+		for n := range records {
+			cl.Produce(ctx, &kgo.Record{Topic: topic, Value: fmt.Appendf(nil, "%0*d", valueBytes, n)}, nil)
+		}
 	}
 	if cl.Flush(ctx) == nil {
 		time.Sleep(300 * time.Millisecond) // segments leave meanwhile, or not

@@ -20,7 +20,7 @@ func TestCrashFirstStart(t *testing.T) {
 			if power == 0 && crashRounds(t) < roundsForAll {
 				continue
 			}
-			plan := plan{point: point, pass: 1, power: uint64(power * (i + 1))}
+			plan := plan{at: string(point) + ":1", power: uint64(power * (i + 1))}
 			o := broker.Options{Bin: bin, Dir: t.TempDir(), Settings: []string{"log.level=warn"}, Port: broker.FreePort(t), Env: plan.env()}
 			p := broker.Launch(t, o)
 			<-p.Ended()

@@ -11,10 +11,9 @@ var (
 		"wal.write.before", "wal.write.torn", "wal.write.after", "wal.sync.before", "wal.sync.after",
 		"wal.remove.before", "wal.remove.after",
 		"segment.create.after", "segment.write.before", "segment.write.torn", "segment.write.after",
-		"segment.sync.before", "segment.sync.after", "segment.truncate.before", "segment.truncate.after",
-		"segment.syncdir.before", "segment.syncdir.after",
+		"segment.truncate.before", "segment.truncate.after",
 		"index.create.after", "index.write.before", "index.write.torn", "index.write.after",
-		"index.sync.before", "index.sync.after", "index.truncate.after",
+		"all.syncall.before", "all.syncall.after",
 		failpoint.CommitDone, failpoint.CommitReplied, failpoint.CheckpointDone, failpoint.SegmentDone,
 		failpoint.SyncDone, failpoint.PrepareDone,
 	}

@@ -36,16 +36,15 @@ type siege struct {
 	plan   plan // how this life ends
 	began  time.Time
 
-	queue  []failpoint.Name           // places to die at, next first
-	missed map[failpoint.Name]bool    // not reached when last tried
-	rates  map[failpoint.Name]float64 // passes per second, as of the last life that told
-	tally  *tally
+	queue []failpoint.Name           // places to die at, next first
+	only  string                     // die nowhere else
+	rates map[failpoint.Name]float64 // passes per second, as of the last life that told
+	tally *tally
 }
 
 // plan is how one life of a broker ends. The zero plan is no end of its own.
 type plan struct {
-	point failpoint.Name // empty: a random time
-	pass  int64
+	at    string        // places NAME:N with commas between them; it ends at the first. Empty: a random time
 	after time.Duration // of a random time
 	power uint64        // seed of the loss of unsynced writes, 0: there is none
 	kill  bool          // from outside, after that time
@@ -53,8 +52,8 @@ type plan struct {
 
 func (p plan) String() string {
 	switch {
-	case p.point != "":
-		return fmt.Sprintf("at %s:%d, power %d", p.point, p.pass, p.power)
+	case p.at != "":
+		return fmt.Sprintf("at %s, power %d", p.at, p.power)
 	case p.power != 0:
 		return fmt.Sprintf("after %v, power %d", p.after, p.power)
 	}
@@ -67,8 +66,8 @@ func (p plan) env() []string {
 		env = append(env, fmt.Sprintf("VARVE_FAILPOINT_POWER=%d", p.power))
 	}
 	switch {
-	case p.point != "":
-		env = append(env, fmt.Sprintf("VARVE_FAILPOINT=%s:%d", p.point, p.pass))
+	case p.at != "":
+		env = append(env, "VARVE_FAILPOINT="+p.at)
 	case p.power != 0:
 		env = append(env, fmt.Sprintf("VARVE_FAILPOINT=time:%d", p.after.Milliseconds()))
 	}
@@ -80,15 +79,15 @@ func (p plan) env() []string {
 func besiege(t *testing.T, name string, points []failpoint.Name, settings ...string) *siege {
 	t.Helper()
 	s := &siege{
-		t: t, name: name, rounds: crashRounds(t), missed: map[failpoint.Name]bool{}, rates: map[failpoint.Name]float64{},
+		t: t, name: name, rounds: crashRounds(t), rates: map[failpoint.Name]float64{},
 		tally: newTally(name, points),
 	}
 	seed := crashSeed(t)
 	s.rng = rand.New(rand.NewPCG(seed, uint64(len(name))))
 	s.queue = slices.Clone(points)
 	s.rng.Shuffle(len(s.queue), func(i, j int) { s.queue[i], s.queue[j] = s.queue[j], s.queue[i] })
-	if only := os.Getenv("VARVE_CRASH_POINT"); only != "" {
-		s.queue = []failpoint.Name{failpoint.Name(only)}
+	if s.only = os.Getenv("VARVE_CRASH_POINT"); s.only != "" && !strings.Contains(s.only, ":") {
+		s.only += ":1"
 	}
 	t.Logf("seed %d", seed)
 	s.o = broker.Options{Bin: taggedBroker(t), Dir: t.TempDir(), Port: broker.FreePort(t), Settings: slices.Concat([]string{
@@ -149,17 +148,43 @@ func (s *siege) choose() plan {
 		}
 		return plan{after: s.randomTime(), power: power}
 	}
-	point := s.queue[0]
-	s.queue = append(s.queue[1:], point)
-	pass := int64(1)
-	if most := int64(s.rates[point] * 0.7); most > 1 && !s.missed[point] {
-		pass = 1 + s.rng.Int64N(most)
+	return plan{at: s.places(), power: power}
+}
+
+// placesAtOnce is how many places a life may end at, as long as there are so many
+// at which none did.
+const placesAtOnce = 6
+
+// places takes the next places: those that none was at, so that not much time
+// goes by until one is reached, and then one by one.
+func (s *siege) places() string {
+	if s.only != "" {
+		return s.only
 	}
-	if name, n, ok := strings.Cut(string(point), ":"); ok { // of VARVE_CRASH_POINT
-		point = failpoint.Name(name)
-		pass, _ = strconv.ParseInt(n, 10, 64)
+	var fresh []failpoint.Name
+	for _, p := range s.queue {
+		if s.tally.hit[p] == 0 && len(fresh) < placesAtOnce {
+			fresh = append(fresh, p)
+		}
 	}
-	return plan{point: point, pass: pass, power: power}
+	if len(fresh) == 0 {
+		fresh = s.queue[:1]
+	}
+	var at []string
+	for _, p := range fresh {
+		at = append(at, fmt.Sprintf("%s:%d", p, s.pass(p)))
+	}
+	// What is not reached now is tried again later.
+	s.queue = append(slices.DeleteFunc(slices.Clone(s.queue), func(p failpoint.Name) bool { return slices.Contains(fresh, p) }), fresh...)
+	return strings.Join(at, ",")
+}
+
+// pass chooses which pass of a place is the last.
+func (s *siege) pass(p failpoint.Name) int64 {
+	if most := int64(s.rates[p] * 0.7); most > 1 {
+		return 1 + s.rng.Int64N(most)
+	}
+	return 1
 }
 
 func (s *siege) begin(p plan) {
@@ -216,9 +241,9 @@ func (s *siege) look() {
 	}
 	died := line(log, "failpoint: died at ")
 	if died == "" {
-		if s.plan.point != "" {
-			s.missed[s.plan.point] = true
+		if s.plan.at != "" {
 			s.tally.late++
+			s.t.Logf("not reached: %s", s.plan.at)
 		}
 		return
 	}
@@ -233,7 +258,6 @@ func (s *siege) look() {
 		s.tally.killed++
 		return
 	}
-	s.missed[failpoint.Name(died)] = false
 	s.tally.hit[failpoint.Name(died)]++
 }
 

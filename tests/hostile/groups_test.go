@@ -11,19 +11,25 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataOfNames asks for topics that do not exist, 100,000 in a request.
-func metadataOfNames(a *attack) {
+// namesOf is a request for the metadata of n topics that do not exist.
+func namesOf(n int) []byte {
 	q := kmsg.NewPtrMetadataRequest()
-	for i := range 100_000 {
+	for i := range n {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = kmsg.StringPtr(fmt.Sprintf("nothing-%06d", i))
 		q.Topics = append(q.Topics, t)
 	}
-	b := request(q, 9, 1)
+	return request(q, 9, 1)
+}
+
+// metadataOfNames asks for 100,000 topics in a request, which decodes to more
+// than these budgets hold, and for as many as may be.
+func metadataOfNames(a *attack) {
+	requests := [][]byte{namesOf(100_000), namesOf(25_000)}
 	var wg sync.WaitGroup
 	var answered, closed atomic.Int64
-	for range 20 * a.scale {
-		c := a.dial()
+	for i := range 40 * a.scale {
+		c, b := a.dial(), requests[i%2]
 		wg.Go(func() {
 			defer c.nc.Close()
 			_ = c.send(b)
@@ -36,7 +42,7 @@ func metadataOfNames(a *attack) {
 	}
 	wg.Wait()
 	a.wellFormed()
-	a.met = fmt.Sprintf("requests of %d KiB: %d answered, %d closed", len(b)>>10, answered.Load(), closed.Load())
+	a.met = fmt.Sprintf("requests of %d KiB closed (%d), of %d KiB answered (%d)", len(requests[0])>>10, closed.Load(), len(requests[1])>>10, answered.Load())
 }
 
 func joinOf(group string, metadata []byte) *kmsg.JoinGroupRequest {
@@ -95,7 +101,7 @@ func groupFlood(a *attack) {
 	a.wellFormed()
 	closeAll(conns)
 	// What groups hold is bounded for each partition of __consumer_offsets.
-	a.state = groupState
+	a.state, a.logs = groupState, 2*50
 	a.met = fmt.Sprintf("%d joins of 64 KiB, %d answered", sent.Load(), answered.Load())
 }
 
@@ -156,6 +162,7 @@ func commitFlood(a *attack) {
 	if refused.Load() == 0 {
 		a.t.Error("metadata beyond offset.metadata.max.bytes was accepted")
 	}
+	a.logs = 2 * 50
 	a.state = min(groupState, accepted.Load()*victimPartitions*3*4096)
 	a.met = fmt.Sprintf("%d commits of 12 KiB accepted, %d of 96 KiB refused", accepted.Load(), refused.Load())
 }

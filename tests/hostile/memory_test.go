@@ -137,7 +137,7 @@ func produceFlood(a *attack) {
 		})
 	}
 	wg.Wait()
-	a.conns = 40
+	a.conns, a.logs = 40, 2*partitions
 	a.wellFormed()
 	a.met = fmt.Sprintf("40 connections got %d requests of 6 MiB in", sent.Load())
 }
@@ -154,7 +154,7 @@ func connections(a *attack) {
 		case 1:
 			_, _ = nc.Write(header(1<<20, 0, 7, 1))
 		case 2:
-			_, _ = nc.Write(request(kmsg.NewPtrApiVersionsRequest(), 3, 1))
+			_, _ = nc.Write(request(apiVersions(), 3, 1))
 		}
 	}
 	if m := int(a.metrics()["varve_connections"]); m < n {
@@ -182,7 +182,7 @@ func connectionLimits(a *attack) {
 			a.t.Fatal(err)
 		}
 		a.t.Cleanup(func() { nc.Close() })
-		_, _ = nc.Write(request(kmsg.NewPtrApiVersionsRequest(), 3, 1))
+		_, _ = nc.Write(request(apiVersions(), 3, 1))
 		conns = append(conns, nc)
 	}
 	for _, nc := range conns {

@@ -142,7 +142,7 @@ func unreadPipelines(a *attack) {
 	conns := a.stingy(200 * a.scale)
 	var b []byte
 	for i := range 200 {
-		b = append(b, request(kmsg.NewPtrApiVersionsRequest(), 3, int32(i))...)
+		b = append(b, request(apiVersions(), 3, int32(i))...)
 	}
 	sent := unread(conns, b, 3*time.Second)
 	a.wellFormed()

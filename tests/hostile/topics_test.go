@@ -118,11 +118,13 @@ func httpFlood(a *attack) {
 		if err != nil {
 			a.t.Fatal(err)
 		}
-		_ = nc.SetDeadline(time.Now().Add(patience))
+		_ = nc.SetDeadline(time.Now().Add(3 * time.Second))
 		go io.WriteString(nc, q) // it may be cut off
-		var line [12]byte
-		_, _ = io.ReadFull(nc, line[:])
-		statuses[strings.TrimSpace(string(line[9:]))]++
+		line, status := make([]byte, 12), "none"
+		if _, err := io.ReadFull(nc, line); err == nil {
+			status = string(line[9:])
+		}
+		statuses[status]++
 		nc.Close()
 	}
 	var wg sync.WaitGroup

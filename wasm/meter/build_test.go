@@ -124,7 +124,9 @@ func (m *built) bytes() []byte {
 }
 
 // counting returns the module with an exported global "executed" that counts,
-// one instruction at a time, what the package comment says is an instruction.
+// one instruction at a time, what the package comment says is an instruction,
+// and a global "slack" that adds up, whenever a region is entered, the
+// instructions that it pays for although they may be skipped.
 func counting(module []byte, o Options) []byte {
 	o, err := o.complete()
 	if err != nil {
@@ -152,10 +154,16 @@ func counting(module []byte, o Options) []byte {
 		content[id] = vector(n+1, old, more)
 	}
 	grow(secGlobal, (&asm{b: []byte{typeI64, 1}}).i64(0).end().b)
+	grow(secGlobal, (&asm{b: []byte{typeI64, 1}}).i64(0).end().b)
 	grow(secExport, appendU32(append(appendName(nil, "executed"), byte(KindGlobal)), counter))
+	grow(secExport, appendU32(append(appendName(nil, "slack"), byte(KindGlobal)), counter+1))
 	var code []byte
+	p := &planner{m: m, helpers: newHelpers(m)}
 	for _, b := range m.bodies {
-		code = appendBlob(code, countingBody(m, b, counter))
+		if err := p.plan(b); err != nil {
+			panic(err)
+		}
+		code = appendBlob(code, countingBody(m, b, p.points, counter))
 	}
 	content[secCode] = vector(uint32(len(m.bodies)), code)
 	w := &writer{out: append([]byte(nil), preamble...)}
@@ -165,13 +173,20 @@ func counting(module []byte, o Options) []byte {
 	return w.out
 }
 
-func countingBody(m *module, b body, counter uint32) []byte {
+func countingBody(m *module, b body, points []point, counter uint32) []byte {
 	a := &asm{b: append([]byte(nil), b.locals...)}
 	walk := &walker{m: m, r: reader{b: b.code}, locals: b.localCount, labels: 1}
 	for walk.labels > 0 {
 		in, ok := walk.next()
 		if !ok {
 			panic(walk.r.err)
+		}
+		for ; len(points) > 0 && points[0].off <= in.start; points = points[1:] {
+			if folded := points[0].folded; folded > FoldMax {
+				panic("a region pays for more than it may")
+			} else if folded > 0 {
+				a.gget(counter + 1).i64(folded).op(opI64Add).gset(counter + 1)
+			}
 		}
 		cost := int64(1)
 		switch in.op {
