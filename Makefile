@@ -13,6 +13,7 @@ TIME   ?= 10s
 ROUNDS ?= 100
 SEED   ?=
 SEEDS  ?=
+SCALE  ?= 1
 
 .DEFAULT_GOAL := help
 
@@ -64,6 +65,9 @@ bench: ## run every benchmark
 crash: ## kill and restart a broker ROUNDS=100 times and check what it kept
 	VARVE_CRASH_ROUNDS='$(ROUNDS)' $(GO) test ./tests/crash -run TestCrash -count=1 -v -timeout 0
 
+hostile: ## attack a broker over raw sockets, SCALE=1 times as wide and long as in CI
+	VARVE_HOSTILE_SCALE='$(SCALE)' $(GO) test ./tests/hostile -run TestHostile -count=1 -v -timeout 0
+
 clients: ## install other people's clients and try the broker with them
 	@scripts/install-clients.sh
 	$(GO) vet -tags clients ./tests/clients/...
@@ -85,4 +89,4 @@ cross: ## build for linux/amd64, linux/arm64 and darwin/arm64
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build run run-minio test race test-s3 test-minio gofmt lint sim mutants fuzz bench crash clients generate check cross clean
+.PHONY: help build run run-minio test race test-s3 test-minio gofmt lint sim mutants fuzz bench crash hostile clients generate check cross clean

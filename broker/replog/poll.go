@@ -57,6 +57,9 @@ func (e *Engine) offer(g *group) {
 func (e *Engine) Tick(now time.Time) {
 	e.now = now
 	e.look()
+	if e.diskFree < e.c.DiskReserve {
+		e.garbage = append(e.garbage, e.wal.DropSpares()...)
+	}
 	e.forced = e.forced || e.starved()
 	e.prepareOff, e.removeOff, e.refused = false, false, false
 	var kept int64
@@ -252,10 +255,14 @@ func (t *removeTask) Class() Class { return ClassPrepare }
 func (e *Engine) walTasks(tasks []Task) []Task {
 	// A new file must not take the space that segments need: what is applied
 	// could then not be written, so no checkpoint would ever free anything.
-	spare := e.diskFree-e.c.WAL.FileBytes >= e.c.DiskReserve/2
+	// One that is used again takes none.
+	again := e.wal.Spares() > 0
+	spare := again || e.diskFree-e.c.WAL.FileBytes >= e.c.DiskReserve/2
 	if !e.prepareOff && (spare || e.wal.Short()) {
 		if p := e.wal.Prepare(); p != nil {
-			e.diskFree -= e.c.WAL.FileBytes
+			if !again {
+				e.diskFree -= e.c.WAL.FileBytes
+			}
 			tasks = append(tasks, &prepareTask{p: p})
 		}
 	}

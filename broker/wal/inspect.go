@@ -14,6 +14,9 @@ const (
 	FileHeaderBytes = fileHeaderBytes
 	// WriteHeaderBytes is the length of the header of a write.
 	WriteHeaderBytes = writeHeader
+	// FileMagic begins a file, and WriteMagic the header of a write.
+	FileMagic  = fileMagic
+	WriteMagic = writeMagic
 	// Suffix ends the names of files of the log.
 	Suffix = ".wal"
 )

@@ -202,3 +202,72 @@ func TestCheckpointLists(t *testing.T) {
 		}
 	}
 }
+
+// TestTornFirstWrite: a log was started and stopped before anything was written;
+// its first write, or the copy that the next start made of one that was killed
+// before its sync, is torn. Nothing was lost.
+func TestTornFirstWrite(t *testing.T) {
+	for _, copied := range []bool{true, false} {
+		disk := vfs.NewMem(vfs.MemOptions{})
+		for seed := range uint64(2) {
+			l, _ := mustOpen(t, disk, smallSettings(seed))
+			l.Close()
+			disk = disk.Kill()
+		}
+		tear := false
+		fs := vfs.NewFaulty(disk, func(op vfs.Op) error {
+			switch {
+			case tear && op.Kind == vfs.OpWrite && op.Off == fileHeaderBytes:
+				return &vfs.Partial{N: Block, Err: errPower}
+			case op.Kind == vfs.OpSync && op.N > 50:
+				return errPower
+			}
+			return nil
+		})
+		tear = !copied
+		l, _ := mustOpen(t, fs, smallSettings(3))
+		if err := l.Enqueue(appendOf(1, 1, 1, 1, 3*Block), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		for range 50 { // from here on no sync succeeds
+			if _, err := fs.Free(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Next().Do(); !errors.Is(err, errPower) {
+			t.Fatal(err)
+		}
+		if copied {
+			// The copy is torn, and the write that it is one of is lost.
+			again := disk.Kill()
+			pw := &power{rng: nilRand(), left: -1}
+			_, _, err := Open(vfs.NewFaulty(again, func(op vfs.Op) error {
+				if op.Kind == vfs.OpWrite && op.Off == fileHeaderBytes {
+					pw.off = true
+					return &vfs.Partial{N: Block, Err: errPower}
+				}
+				return pw.inject(op)
+			}), smallSettings(4))
+			if !errors.Is(err, errPower) {
+				t.Fatal(err)
+			}
+			disk = again.Kill()
+			lose(t, disk, "wal/"+fileName(3))
+		} else {
+			disk = disk.Kill()
+		}
+		l, rec := mustOpen(t, disk, smallSettings(5))
+		if wantLast(t, "", rec, 0, 0); !rec.DroppedTail {
+			t.Errorf("copied %v: no tail was dropped", copied)
+		}
+		mustWrite(t, l, appendOf(1, 1, 1, 1, 10))
+		_, rec = mustOpen(t, disk.Crash(nilRand(), vfs.CrashOptions{}), smallSettings(6))
+		wantLast(t, "", rec, 1, 1)
+	}
+}
+
+// lose takes back the first write of a file, as if it had never been synced.
+func lose(t *testing.T, disk *vfs.Mem, name string) {
+	t.Helper()
+	change(t, disk, name, fileHeaderBytes, 4*Block, func(b []byte) { clear(b) })
+}

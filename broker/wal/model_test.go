@@ -30,7 +30,7 @@ func TestModel(t *testing.T) {
 		}
 		again += m.again
 	}
-	if again < 200 {
+	if again < 100 {
 		t.Errorf("only %d files were used again", again)
 	}
 }

@@ -246,8 +246,15 @@ func (r *recovery) fromTheStart() bool {
 	if r.begins < 0 {
 		return r.files[0].head.base == 0
 	}
+	return r.startsLog(r.begins)
+}
+
+// startsLog reports whether a write that names this place as the one before it
+// is the first of all, or a copy: no other write ends at the first block of a
+// file.
+func (r *recovery) startsLog(previous int64) bool {
 	for _, f := range r.files {
-		if r.begins == f.head.base+fileHeaderBytes {
+		if previous == f.head.base+fileHeaderBytes {
 			return true
 		}
 	}

@@ -254,7 +254,9 @@ func (r *recovery) provenDurable(f *found, from, p int64) (seen, proof bool, err
 				continue
 			}
 			seen = true
-			if head.durable > p {
+			// The first write of all, and a copy of it, prove nothing: before
+			// it there was none, whatever files a start had made by then.
+			if head.durable > p && !r.startsLog(head.previous) {
 				return seen, true, nil
 			}
 		}

@@ -99,8 +99,9 @@ func TestSpares(t *testing.T) {
 
 // What a checkpoint took beyond the limit is not kept.
 func TestOverdrawnFileIsNotKept(t *testing.T) {
-	disk := vfs.NewMem(vfs.MemOptions{})
-	l, _ := mustOpen(t, disk, smallSettings(1))
+	disk, set := vfs.NewMem(vfs.MemOptions{}), smallSettings(1)
+	set.FirstFileBytes = set.FileBytes
+	l, _ := mustOpen(t, disk, set)
 	l.Overdraw(true)
 	for l.allocated <= l.s.BytesMax {
 		fillFiles(t, l, 1)

@@ -26,13 +26,20 @@
 //  6. When a connection closes its hooks run once and its goroutines end;
 //     nothing of it stays but requests that its handler has yet to answer (R2).
 //  7. Every wait for a client has a bound: handshake, idle, a started frame, a
-//     write.
+//     write. Who holds memory that others wait for has a shorter one (PressedMax),
+//     and a frame of which nothing has come holds none.
+//  8. Answers that clients have not taken are counted. Large ones reserve their
+//     memory first (Reserve), one for each connection at a time and first come,
+//     first served; while the others use up theirs, no request is read but those
+//     with AnswerSmall. What frames hold while they arrive and while they are
+//     handled are separate budgets, so that waiting never goes in a circle.
 //
 // Concurrency: a server has one goroutine per Serve call and two per
 // connection. The reader runs the TLS handshake, reads frames and calls
 // Handler.Serve; the writer writes all replies. Neither waits for the other but
 // through the connection's queue. Requests are answered from any goroutine.
-// Locks are leaves: no lock is held while a hook, a handler or a log is called,
+// Locks are leaves, but for those of budgets, which come after a connection's: no
+// lock is held while a hook, a handler or a log is called,
 // nor across a read or a write.
 //
 // A connection ends in one of two ways. It closes at once when its client

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/varvelog/varve/broker/wal"
 )
 
 func dumpCommand() *cli.Command {
@@ -52,7 +54,7 @@ var dumpFormats = []dumpFormat{
 		return bytes.HasPrefix(head, []byte(indexMagic)) || strings.HasSuffix(name, ".index")
 	}, dumpIndex},
 	{"write-ahead log", func(name string, head []byte) bool {
-		return bytes.HasPrefix(head, []byte(walMagic)) || strings.HasSuffix(name, ".wal")
+		return bytes.HasPrefix(head, []byte(wal.FileMagic)) || strings.HasSuffix(name, wal.Suffix)
 	}, dumpWAL},
 	{"segment object", func(_ string, head []byte) bool { return bytes.HasPrefix(head, []byte(objectMagic)) }, dumpObject},
 	{"segment", func(name string, head []byte) bool { return strings.HasSuffix(name, ".log") || looksLikeBatch(head) }, dumpSegment},

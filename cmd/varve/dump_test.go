@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -212,20 +213,20 @@ func FuzzDump(f *testing.F) {
 func walSeed() []byte {
 	le := binary.LittleEndian
 	b := make([]byte, 8192)
-	copy(b, walMagic)
+	copy(b, wal.FileMagic)
 	le.PutUint32(b[8:], 1)
 	le.PutUint64(b[40:], uint64(len(b)))
-	le.PutUint32(b[12:], crcAround(b[:walHeader], 12))
+	le.PutUint32(b[12:], crcAround(b[:80], 12))
 	w := b[4096:]
-	r := w[walWriteHeader : walWriteHeader+walRecordHeader+40]
+	r := w[wal.WriteHeaderBytes : wal.WriteHeaderBytes+48+40]
 	le.PutUint32(r[4:], 40)
-	le.PutUint64(r[16:], 4096+walWriteHeader)
+	le.PutUint64(r[16:], 4096+wal.WriteHeaderBytes)
 	r[40] = 1
 	le.PutUint32(r, crcAround(append(make([]byte, 4), r[4:]...), 0))
-	copy(w, walWriteMagic)
+	copy(w, wal.WriteMagic)
 	le.PutUint64(w[16:], 4096)
 	le.PutUint32(w[40:], uint32(len(r)))
 	le.PutUint32(w[44:], 1)
-	le.PutUint32(w[4:], crcAround(w[4:walWriteHeader], 0))
+	le.PutUint32(w[4:], crcAround(w[4:wal.WriteHeaderBytes], 0))
 	return b
 }

@@ -21,7 +21,8 @@ func main() {
 	}
 }
 
-// Exit codes: 1 something failed, 2 the command line or the settings are wrong.
+// Exit codes: 1 something failed, 2 the command line or the settings are wrong;
+// repair has one of its own.
 const (
 	exitFailed = 1
 	exitUsage  = 2
@@ -44,7 +45,7 @@ func app() *cli.App {
 			"   varve consume greetings\n\n" +
 			"Commands find brokers with --brokers or " + brokersEnv + ". Data goes to stdout, notes and\n" +
 			"errors to stderr. The exit code is 0, 1 if something failed, 2 if the command line\n" +
-			"or the settings are wrong.",
+			"or the settings are wrong; `varve repair` has 3 as well.",
 		HideVersion:               true,
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true, // settings hold commas
@@ -52,7 +53,7 @@ func app() *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // main prints and exits
 		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return usageError{err} },
 		Commands: []*cli.Command{
-			serveCommand(), topicCommand(), produceCommand(), consumeCommand(), groupCommand(), pluginCommand(), stageCommand(), chainCommand(), tierCommand(), dumpCommand(),
+			serveCommand(), topicCommand(), produceCommand(), consumeCommand(), groupCommand(), pluginCommand(), stageCommand(), chainCommand(), tierCommand(), dumpCommand(), repairCommand(),
 			completionCommand(), docsCommand(), versionCommand(),
 		},
 		CommandNotFound: func(c *cli.Context, name string) {

@@ -163,8 +163,11 @@ func newLogger(w io.Writer, s *config.Broker) (*slog.Logger, func(level string))
 
 func exitCode(err error) int {
 	var u usageError
-	if errors.As(err, &u) {
+	switch {
+	case errors.As(err, &u):
 		return exitUsage
+	case errors.Is(err, errRepairNeeded):
+		return exitRepair
 	}
 	return exitFailed
 }

@@ -48,6 +48,14 @@ func (f *faultFile) WriteAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
+// ReadAt waits for ever while the process dies: what is there then is not what
+// was written.
+func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
+	f.fs.life.RLock()
+	defer f.fs.life.RUnlock()
+	return f.File.ReadAt(p, off)
+}
+
 func (f *faultFile) write(p []byte, off int64) (int, error) {
 	f.fs.undo.writing(f.at(), off, int64(len(p)))
 	n, err := f.File.WriteAt(p, off)

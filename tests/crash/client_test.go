@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/varvelog/varve/internal/record"
 )
 
 func client(t *testing.T, port int, opts ...kgo.Opt) *kgo.Client {
@@ -21,6 +23,19 @@ func client(t *testing.T, port int, opts ...kgo.Opt) *kgo.Client {
 		t.Fatal(err)
 	}
 	return cl
+}
+
+// oneRecord is a record batch of one record.
+func oneRecord(value string) []byte {
+	b := record.NewBuilder(record.DefaultParams(record.None, time.Now().UnixMilli()))
+	if err := b.Append(&record.Record{Value: []byte(value)}); err != nil {
+		panic(err) // a small record fits
+	}
+	bytes, err := b.Finish(-1)
+	if err != nil {
+		panic(err)
+	}
+	return bytes
 }
 
 // readAll reads every record of a topic up to the log ends.

@@ -84,6 +84,13 @@ func (l *load) produce(cl *kgo.Client, id int) {
 	}
 }
 
+// acknowledged returns how many records were so far.
+func (l *load) acknowledged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.acks)
+}
+
 // finish lets everything in hand be acknowledged.
 func (l *load) finish(t *testing.T) []acked {
 	t.Helper()

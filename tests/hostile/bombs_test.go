@@ -174,3 +174,49 @@ func bombs(codec string) func(*attack) {
 		a.met = fmt.Sprintf("batches of %d to %d KiB: %d refused, %d within bounds", len(batches[1])>>10, len(batches[0])>>10, refused, accepted)
 	}
 }
+
+// growingBatches produces requests of thousands of tiny batches that the topic
+// stores uncompressed: each is within bounds, and all together are gigabytes.
+func growingBatches(a *attack) {
+	a.createTopic("again", 4, "compression.type=uncompressed")
+	batch := batchOf(codecs["zstd"], pack(a, "zstd", 1_000_000, 1))
+	q := produceTo("again", 0, 4, batch)
+	t := &q.Topics[0]
+	for len(t.Partitions) < 1500 {
+		t.Partitions = append(t.Partitions, t.Partitions[len(t.Partitions)%4])
+	}
+	b := request(q, 7, 1)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	accepted, refused := 0, 0
+	for range 4 * a.scale {
+		c := a.dial()
+		wg.Go(func() {
+			defer c.nc.Close()
+			_ = c.send(b)
+			_, body, err := c.answer(2 * patience)
+			resp := kmsg.NewPtrProduceResponse()
+			resp.SetVersion(7)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil || resp.ReadFrom(body) != nil || len(resp.Topics) != 1 {
+				a.t.Errorf("answer of %d bytes: %v", len(body), err)
+				return
+			}
+			for i := range resp.Topics[0].Partitions {
+				if resp.Topics[0].Partitions[i].ErrorCode == 0 {
+					accepted++
+				} else {
+					refused++
+				}
+			}
+		})
+	}
+	wg.Wait()
+	a.conns = 4 * a.scale
+	a.wellFormed()
+	if refused == 0 {
+		a.t.Error("nothing was refused")
+	}
+	a.met = fmt.Sprintf("requests of %d KiB that grow to 1.4 GiB: %d batches refused, %d accepted", len(b)>>10, refused, accepted)
+}

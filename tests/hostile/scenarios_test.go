@@ -18,6 +18,7 @@ func scenarios() []scenario {
 		{name: "snappy bombs", run: bombs("snappy")},
 		{name: "lz4 bombs", run: bombs("lz4")},
 		{name: "zstd bombs", run: bombs("zstd")},
+		{name: "growing batches", run: growingBatches},
 		{name: "connections", run: connections},
 		{name: "connection limits", run: connectionLimits, settings: []string{"max.connections.per.ip=60", "connections.max.idle.ms=1000"}},
 		{name: "metadata of names", run: metadataOfNames, settings: []string{"auto.create.topics.enable=false"}},

@@ -1,0 +1,278 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/varvelog/varve/tests/broker"
+)
+
+const (
+	diskTopic      = "disk"
+	diskPartitions = 2
+	mib            = 1 << 20
+)
+
+// ailing is a broker whose disk does what the test says.
+type ailing struct {
+	t       *testing.T
+	control string
+	o       broker.Options
+	p       *broker.Process
+}
+
+// ail starts a broker on an empty directory of a disk without trouble.
+func ail(t *testing.T, settings ...string) *ailing {
+	t.Helper()
+	a := &ailing{t: t, control: filepath.Join(t.TempDir(), "control")}
+	a.o = broker.Options{
+		Bin: taggedBroker(t), Dir: t.TempDir(), Port: broker.FreePort(t), Env: []string{"VARVE_FAILPOINT_CONTROL=" + a.control},
+		Settings: append([]string{
+			"wal.bytes.max=32MiB", "wal.file.bytes=8MiB", "log.segment.bytes=1MiB", "disk.reserve.bytes=8MiB",
+			"log.retention.check.interval.ms=200", "log.level=warn",
+		}, settings...),
+	}
+	a.p = broker.Start(t, a.o)
+	return a
+}
+
+// set tells the disk what to do, and waits until it does.
+func (a *ailing) set(text string) {
+	a.t.Helper()
+	temp := a.control + ".new"
+	if err := errors.Join(os.WriteFile(temp, []byte(text), 0o600), os.Rename(temp, a.control)); err != nil {
+		a.t.Fatal(err)
+	}
+	a.until("the disk obeys", func() bool {
+		seen, _ := os.ReadFile(a.control + ".seen")
+		return string(seen) == text
+	})
+}
+
+func (a *ailing) until(what string, done func() bool) {
+	a.t.Helper()
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			a.t.Fatalf("%s: not within a minute\n%s", what, a.p.Log())
+		}
+	}
+}
+
+// produce sends one record in one request, without any retry, and returns what
+// the broker said; the error is that of the connection.
+func (a *ailing) produce(partition int32) (said *kerr.Error, message string, err error) {
+	cl := client(a.t, a.o.Port, kgo.RequestRetries(0))
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	req := kmsg.NewPtrProduceRequest()
+	req.Acks, req.TimeoutMillis, req.Version = -1, 25_000, 9
+	rt := kmsg.NewProduceRequestTopic()
+	rt.Topic = diskTopic
+	rp := kmsg.NewProduceRequestTopicPartition()
+	rp.Partition, rp.Records = partition, oneRecord(strange)
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return nil, "", err
+	}
+	got := resp.Topics[0].Partitions[0]
+	if got.ErrorMessage != nil {
+		message = *got.ErrorMessage
+	}
+	var ke *kerr.Error
+	errors.As(kerr.ErrorForCode(got.ErrorCode), &ke)
+	return ke, message, nil
+}
+
+// stopped waits until the broker has given up, which it must with exit code 1
+// and a message that holds each of the words, and have acknowledged nothing.
+func (a *ailing) stopped(words ...string) {
+	a.t.Helper()
+	a.until("the broker ends", func() bool {
+		select {
+		case <-a.p.Ended():
+			return true
+		default:
+			return false
+		}
+	})
+	last := lastLine(a.p.Log())
+	if code := a.p.State().ExitCode(); code != 1 {
+		a.t.Errorf("the broker ended with %d\n%s", code, a.p.Log())
+	}
+	for _, w := range words {
+		if !strings.Contains(last, w) {
+			a.t.Errorf("the broker's last words do not say %q: %s", w, last)
+		}
+	}
+	a.t.Log(last)
+}
+
+func lastLine(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	return lines[len(lines)-1]
+}
+
+// again starts the broker on a disk without trouble.
+func (a *ailing) again() {
+	a.t.Helper()
+	if err := os.Remove(a.control); err != nil {
+		a.t.Fatal(err)
+	}
+	a.p = broker.Start(a.t, a.o)
+}
+
+// judge reads everything back and compares it with what was acknowledged and not
+// deleted since.
+func (a *ailing) judge(acks []acked) {
+	a.t.Helper()
+	starts := askOffsets(a.t, a.o.Port, diskTopic, diskPartitions, -2)
+	var kept []acked
+	for _, k := range acks {
+		if k.offset >= starts[k.partition] {
+			kept = append(kept, k)
+		}
+	}
+	records := readAll(a.t, a.o.Port, diskTopic, diskPartitions, logEnds(a.t, a.o.Port, diskTopic, diskPartitions))
+	for p, rs := range records {
+		var own []*kgo.Record
+		for _, r := range rs {
+			if string(r.Value) != strange {
+				own = append(own, r)
+			}
+		}
+		records[p] = own
+	}
+	judge(a.t, kept, records)
+}
+
+// strange is the value of a record that is in no load.
+const strange = "strange"
+
+// TestDiskFull fills the disk. Produce is refused with an error that clients
+// retry, reads go on, retention frees space although the disk is full, and
+// produce goes on without anybody's help (R3).
+func TestDiskFull(t *testing.T) {
+	a := ail(t)
+	a.set(fmt.Sprintf("capacity %d", 90*mib))
+	create(t, a.o.Port, diskTopic, diskPartitions)
+	l := startLoad(t, a.o.Port, diskTopic, diskPartitions, numbered)
+	refused := func() bool {
+		said, message, err := a.produce(0)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, a.p.Log())
+		}
+		if said == nil {
+			return false
+		}
+		if said != kerr.NotEnoughReplicas || !said.Retriable || !strings.Contains(message, "space") {
+			t.Fatalf("produce on a full disk: %v, %q", said, message)
+		}
+		t.Log(said.Message, message)
+		return true
+	}
+	a.until("the disk is full", refused)
+	ends := logEnds(t, a.o.Port, diskTopic, diskPartitions)
+	n := 0
+	for _, rs := range readAll(t, a.o.Port, diskTopic, diskPartitions, ends) {
+		n += len(rs)
+	}
+	t.Logf("%d records read while the disk is full, up to %v", n, ends)
+	if !refused() {
+		t.Error("the disk did not stay full")
+	}
+	retain(t, a.o.Port, diskTopic, 8*mib)
+	a.until("produce goes on", func() bool { said, _, err := a.produce(1); return said == nil && err == nil })
+	before := l.acknowledged()
+	a.until("clients go on", func() bool { return l.acknowledged() > before+1000 })
+	acks := l.finish(t)
+	a.judge(acks)
+	a.p.Kill(t)
+	a.again()
+	a.judge(acks)
+	a.p.Stop(t)
+}
+
+// retain limits what a topic keeps.
+func retain(t *testing.T, port int, topic string, bytes int) {
+	t.Helper()
+	cl := client(t, port)
+	defer cl.Close()
+	value := fmt.Sprint(bytes)
+	resp, err := kadm.NewClient(cl).AlterTopicConfigs(context.Background(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.bytes", Value: &value}}, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range resp {
+		if r.Err != nil {
+			t.Fatalf("alter retention on a full disk: %v", r.Err)
+		}
+	}
+}
+
+// TestDiskReadOnly makes the disk read-only under load. What is there is read
+// for as long as nothing is written; the first write that fails ends the broker,
+// which acknowledges nothing that is not there when the disk can be written
+// again.
+func TestDiskReadOnly(t *testing.T) {
+	a := ail(t)
+	create(t, a.o.Port, diskTopic, diskPartitions)
+	acks := a.filled(4000)
+	a.set("readonly")
+	a.judge(acks)
+	said, message, err := a.produce(0)
+	switch {
+	case err != nil: // the connection was cut
+	case said == nil:
+		t.Error("a record was acknowledged by a disk that cannot be written")
+	case !said.Retriable:
+		t.Errorf("%v is not retriable", said)
+	}
+	t.Log(said, message, err)
+	a.stopped("read-only file system", "wal")
+	a.again()
+	a.judge(acks)
+	a.p.Stop(t)
+}
+
+// TestDiskSyncFails fails one kind of operation for good, under load, and loses
+// what a failed sync did not cover. The broker ends, says why, and has
+// acknowledged nothing that depended on it.
+func TestDiskSyncFails(t *testing.T) {
+	for _, trouble := range []string{"fail sync wal", "fail write wal", "fail syncall all"} {
+		t.Run(strings.ReplaceAll(trouble, " ", "-"), func(t *testing.T) {
+			a := ail(t)
+			create(t, a.o.Port, diskTopic, diskPartitions)
+			l := startLoad(t, a.o.Port, diskTopic, diskPartitions, numbered)
+			a.until("something is there", func() bool { return l.acknowledged() > 1000 })
+			a.set(trouble)
+			a.stopped("input/output error")
+			a.again()
+			a.until("clients go on", func() bool { said, _, err := a.produce(1); return said == nil && err == nil })
+			acks := l.finish(t)
+			a.judge(acks)
+			a.p.Stop(t)
+		})
+	}
+}
+
+// filled produces for as long as it takes and returns what was acknowledged.
+func (a *ailing) filled(records int) []acked {
+	a.t.Helper()
+	l := startLoad(a.t, a.o.Port, diskTopic, diskPartitions, numbered)
+	a.until("something is there", func() bool { return l.acknowledged() > records })
+	return l.finish(a.t)
+}
