@@ -32,18 +32,19 @@ type driver struct {
 	ended []Task // performed, not reported
 	inDo  bool   // faults strike tasks only
 
-	want     map[ident.GroupID]ident.ReplicaID // groups that should exist
-	doomed   map[ident.GroupID]ident.ReplicaID // destroyed; may come back until that is durable
-	toys     map[ident.GroupID]*toy            // started
-	nextID   ident.GroupID
-	nextRep  ident.ReplicaID
-	faults   bool
-	walFault bool
-	ballast  bool
-	crashes  int
-	commits  uint64
-	rounds   uint64
-	forever  ident.GroupID // stays unstarted after the next restarts, 0 is none
+	want      map[ident.GroupID]ident.ReplicaID // groups that should exist
+	doomed    map[ident.GroupID]ident.ReplicaID // destroyed; may come back until that is durable
+	toys      map[ident.GroupID]*toy            // started
+	nextID    ident.GroupID
+	nextRep   ident.ReplicaID
+	faults    bool
+	walFault  bool
+	ballast   bool
+	noSyncAll bool // the file system has no sync of everything
+	crashes   int
+	commits   uint64
+	rounds    uint64
+	forever   ident.GroupID // stays unstarted after the next restarts, 0 is none
 }
 
 var errInjected = errors.New("test: injected")
@@ -56,6 +57,7 @@ func newDriver(seed uint64) *driver {
 		toys: map[ident.GroupID]*toy{}, nextID: 1, nextRep: 1,
 	}
 	d.mem = vfs.NewMem(vfs.MemOptions{Capacity: 6 << 20})
+	d.o.share, d.noSyncAll = seed%4 > 0, seed%4 == 1
 	return d
 }
 
@@ -71,6 +73,9 @@ func (d *driver) config() Config {
 
 // inject strikes operations of tasks.
 func (d *driver) inject(op vfs.Op) error {
+	if op.Kind == vfs.OpSyncAll && d.noSyncAll {
+		return vfs.ErrUnsupported
+	}
 	if !d.inDo || !d.faults {
 		return nil
 	}
@@ -82,7 +87,7 @@ func (d *driver) inject(op vfs.Op) error {
 		return vfs.ErrNoSpace
 	case onWAL && !d.walFault && (op.Kind == vfs.OpRemove || op.Kind == vfs.OpSyncDir) && d.rng.IntN(4) == 0:
 		return errInjected
-	case !onWAL && op.Kind == vfs.OpSync && d.walFault && d.rng.IntN(16) == 0:
+	case !onWAL && (op.Kind == vfs.OpSync || op.Kind == vfs.OpSyncAll) && d.walFault && d.rng.IntN(16) == 0:
 		return &vfs.LostSync{Err: errInjected}
 	case !onWAL && op.Kind == vfs.OpWrite && d.rng.IntN(8) == 0:
 		return &vfs.Partial{N: d.rng.IntN(int(op.Len) + 1), Err: vfs.ErrNoSpace}

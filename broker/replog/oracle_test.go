@@ -12,6 +12,7 @@ import (
 
 // oracle knows what was promised to proposers, over all lives of the broker.
 type oracle struct {
+	share  bool // toys leave their syncs to the engine
 	trace  hash.Hash64
 	first  string
 	groups map[string]*history

@@ -232,6 +232,20 @@ type toyTask struct {
 	run    []byte
 	off    int64
 	unlink string
+	shared bool
+}
+
+// Share and Flush implement SharedSync.
+func (t *toyTask) Share() bool {
+	t.shared = t.m.o.share && t.run == nil && t.unlink == ""
+	return t.shared
+}
+
+func (t *toyTask) Flush() error {
+	if err := t.file.Sync(); err != nil {
+		return err
+	}
+	return t.m.fs.SyncDir("toy")
 }
 
 func (t *toyTask) Class() Class {
@@ -248,11 +262,10 @@ func (t *toyTask) Do() error {
 			return err
 		}
 		return t.m.fs.SyncDir("toy")
+	case t.shared:
+		return nil
 	case t.run == nil:
-		if err := t.file.Sync(); err != nil {
-			return err
-		}
-		return t.m.fs.SyncDir("toy")
+		return t.Flush()
 	}
 	if t.file == nil {
 		f, err := t.m.fs.Create(t.seg.name)

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -49,7 +50,10 @@ func ParseFile(b []byte) (FileInfo, error) {
 		return FileInfo{}, fmt.Errorf("%w: %d bytes", errHeader, len(b))
 	}
 	h, err := decodeFileHeader(b)
-	return FileInfo{Version: version, Sequence: h.sequence, Generation: h.generation, Base: h.base, Bytes: h.size, Low: h.low, Directory: h.directory}, err
+	if err != nil && binary.LittleEndian.Uint32(b[12:]) != headerCRC(b) {
+		return FileInfo{}, err // not even the version can be believed
+	}
+	return FileInfo{Version: binary.LittleEndian.Uint32(b[8:]), Sequence: h.sequence, Generation: h.generation, Base: h.base, Bytes: h.size, Low: h.low, Directory: h.directory}, err
 }
 
 // ParseWrite reads the header of the write at an offset of the file, from the

@@ -18,7 +18,12 @@ func dumpWAL(d *dumper) error {
 		return err
 	}
 	f, err := wal.ParseFile(b)
-	if err != nil {
+	switch {
+	case string(b[:len(wal.FileMagic)]) != wal.FileMagic:
+		return d.damage(0, "the magic is not %s", wal.FileMagic)
+	case err != nil && f.Version == 0:
+		return d.damage(0, "the checksum of the header is wrong")
+	case err != nil:
 		return d.damage(0, "%v", err)
 	}
 	err = d.item("file", 0, field{"version", f.Version}, field{"sequence", f.Sequence}, field{"base", f.Base}, field{"bytes", f.Bytes},
@@ -84,7 +89,7 @@ func (d *dumper) walRecords(f wal.FileInfo, w wal.WriteInfo, at int64) error {
 		where := at + wal.WriteHeaderBytes + off
 		r, size, err := f.ParseRecord(b[off:], where)
 		if errors.Is(err, wal.ErrRecord) {
-			return d.damage(where, "no whole record begins here: its length, checksum, generation or position is wrong; if it is the last write, a crash tore it and the next start drops it")
+			return d.damage(where, "the record's checksum, generation or position is wrong, or it goes beyond its write; if it is the last write, a crash tore it and the next start drops it")
 		}
 		if err == nil {
 			err = d.walRecord(&r, where)
