@@ -12,6 +12,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
 TIME   ?= 10s
 ROUNDS ?= 100
 SEED   ?=
+POINT  ?=
 SEEDS  ?=
 SCALE  ?= 1
 
@@ -35,8 +36,8 @@ test: ## vet, then run every test
 	$(GO) vet ./...
 	$(GO) test ./...
 
-race: ## run every test under the race detector
-	$(GO) test -race ./...
+race: ## run every test under the race detector, with the costly checks
+	$(GO) test -race -tags invariants ./...
 
 test-s3: ## try the S3 driver and the broker with a gateway inside the test process
 	cd tests/s3gw && $(GO) vet ./... && $(GO) test ./...
@@ -51,7 +52,7 @@ lint: gofmt ## check formatting and the repository's own rules
 	$(GO) test -count=1 ./internal/lint/...
 
 sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many
-	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' $(GO) test ./internal/sim -run TestSeeds -count=1 -timeout 0
+	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' $(GO) test -tags invariants ./internal/sim -run TestSeeds -count=1 -timeout 0
 
 mutants: ## prove that the simulator finds planted mistakes
 	$(GO) test -tags mutants ./internal/sim -run TestMutants -count=1 -v -timeout 0
@@ -62,8 +63,10 @@ fuzz: ## run each fuzz target, or those that match TARGET, for TIME=10s
 bench: ## run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-crash: ## kill and restart a broker ROUNDS=100 times and check what it kept
-	VARVE_CRASH_ROUNDS='$(ROUNDS)' $(GO) test ./tests/crash -run TestCrash -count=1 -v -timeout 0
+crash: ## kill a broker ROUNDS=100 times under each load (SEED=n, POINT=name), and make its disk fail
+	$(GO) vet -tags failpoints ./internal/failpoint ./cmd/varve
+	$(GO) test -tags failpoints ./internal/failpoint
+	VARVE_CRASH_ROUNDS='$(ROUNDS)' VARVE_CRASH_SEED='$(SEED)' VARVE_CRASH_POINT='$(POINT)' $(GO) test ./tests/crash -count=1 -v -timeout 0
 
 hostile: ## attack a broker over raw sockets, SCALE=1 times as wide and long as in CI
 	VARVE_HOSTILE_SCALE='$(SCALE)' $(GO) test ./tests/hostile -run TestHostile -count=1 -v -timeout 0

@@ -156,6 +156,7 @@ func (b *Broker) nodeConfig() node.Config {
 		return binary.LittleEndian.Uint64(u[:])
 	}
 	c.Engine.DiskReserve = b.s.DiskReserveBytes
+	c.Engine.SyncEach = b.s.CheckpointSync == "files"
 	c.Cache.TailBytes = b.s.TailCacheBytes
 	c.Cache.MaxDecompressedBytes = int(b.s.DecompressedMaxBytes)
 	c.QueueBytesMax = b.s.PartitionQueueBytes

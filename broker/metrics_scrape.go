@@ -177,6 +177,7 @@ func (s *scraper) owned(k *metric.Sink, partitions []*node.Replica) {
 	k.Gauge(metrics.OwnerAge, age)
 	k.Gauge(metrics.WALDebt, float64(v.engine.Debt))
 	k.Gauge(metrics.WALWaiting, float64(v.engine.Waiting))
+	k.Counter(metrics.WALPaced, float64(v.engine.PacedBytes))
 	k.Counter(metrics.Checkpoints, float64(v.engine.Checkpoints))
 	k.Gauge(metrics.DiskFree, float64(v.diskFree))
 	k.Gauge(metrics.TierLagBytes, float64(v.tier.bytes))

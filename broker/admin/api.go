@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // Broker is what the HTTP interface needs of the broker. Methods block until
@@ -72,9 +73,19 @@ const (
 	jsonBytesMax   = 256 << 10
 )
 
+// Bodies that are in hand at a time, since each is held whole; further ones wait,
+// and are refused with 503 after bodyWaitMax.
+const (
+	modulesMax  = 2
+	jsonsMax    = 64
+	bodyWaitMax = 20 * time.Second
+	// freeBytesMax is the length up to which a body needs no place.
+	freeBytesMax = 16 << 10
+)
+
 // Handler serves the interface.
 func Handler(b Broker) http.Handler {
-	h := &handler{b}
+	h := &handler{b: b, modules: make(chan struct{}, modulesMax), jsons: make(chan struct{}, jsonsMax)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.readyz)
@@ -99,7 +110,10 @@ func Handler(b Broker) http.Handler {
 	return mux
 }
 
-type handler struct{ b Broker }
+type handler struct {
+	b              Broker
+	modules, jsons chan struct{} // have a place for each body in hand
+}
 
 // list makes an empty list of nil, since clients expect [].
 func list[T any](v []T) []T {
@@ -153,6 +167,27 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
+// take takes a place among the bodies in hand, unless the body is small. One that
+// says that it is too long is refused unread.
+func take(r *http.Request, limit int64, places chan struct{}) (done func(), err error) {
+	switch {
+	case r.ContentLength > limit:
+		return nil, tooLong(limit)
+	case r.ContentLength >= 0 && r.ContentLength <= freeBytesMax:
+		return func() {}, nil
+	}
+	timeout := time.NewTimer(bodyWaitMax)
+	defer timeout.Stop()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-r.Context().Done():
+		return nil, fmt.Errorf("%w: %w", errBody, r.Context().Err())
+	case <-timeout.C:
+		return nil, fmt.Errorf("%w: %d others are in hand; try again in a moment", ErrUnavailable, cap(places))
+	}
+}
+
 // body reads a request's body up to a bound.
 func body(r *http.Request, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
@@ -160,14 +195,23 @@ func body(r *http.Request, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errBody, err)
 	case int64(len(b)) > limit:
-		return nil, fmt.Errorf("%w: the body is longer than %d bytes", ErrTooLarge, limit)
+		return nil, tooLong(limit)
 	case len(b) == 0:
 		return nil, fmt.Errorf("%w is empty", errBody)
 	}
 	return b, nil
 }
 
+func tooLong(limit int64) error {
+	return fmt.Errorf("%w: the body is longer than %d bytes", ErrTooLarge, limit)
+}
+
 func (h *handler) pushPlugin(r *http.Request) (any, error) {
+	done, err := take(r, moduleBytesMax, h.modules)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	module, err := body(r, moduleBytesMax)
 	if err != nil {
 		return nil, err
@@ -181,6 +225,11 @@ func (h *handler) deletePlugin(r *http.Request) (any, error) {
 }
 
 func (h *handler) putStage(r *http.Request) (any, error) {
+	done, err := take(r, jsonBytesMax, h.jsons)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	spec, err := body(r, jsonBytesMax)
 	if err != nil {
 		return nil, err
@@ -193,6 +242,11 @@ func (h *handler) deleteStage(r *http.Request) (any, error) {
 }
 
 func (h *handler) setChain(r *http.Request) (any, error) {
+	done, err := take(r, jsonBytesMax, h.jsons)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	b, err := body(r, jsonBytesMax)
 	if err != nil {
 		return nil, err

@@ -76,6 +76,7 @@ type Broker struct {
 	WALFileBytes     int64
 	TailCacheBytes   int64
 	DiskReserveBytes int64
+	CheckpointSync   string
 	LogFormat        string // "text" or "json"
 	LogLevel         string // "debug", "info", "warn" or "error"
 	MetricsSeriesMax int32

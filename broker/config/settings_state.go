@@ -131,7 +131,7 @@ var tierSettings = []setting{
 var ownSettings = []setting{
 	{Property: property.Property{
 		Name: "wal.bytes.max", Type: property.Bytes, Default: "268435456", Bounds: property.Between(16<<20, 64<<30), Scope: property.StaticBroker,
-		Doc: "Bytes of the write-ahead log that a restart may have to replay. Produce slows down as it fills. A checkpoint that does not fit may take one file more. At least twice `wal.file.bytes`. Varve's own.",
+		Doc: "Bytes of the write-ahead log that a restart may have to replay. Produce slows down from about 40 % of it on, more and more. A checkpoint that does not fit may take one file more. At least twice `wal.file.bytes`. Varve's own.",
 	}, field: func(b *Broker) any { return &b.WALBytesMax }},
 	{Property: property.Property{
 		Name: "wal.file.bytes", Type: property.Bytes, Default: "67108864", Bounds: property.Between(8<<20, 4<<30), Scope: property.StaticBroker,
@@ -145,6 +145,10 @@ var ownSettings = []setting{
 		Name: "disk.reserve.bytes", Type: property.Bytes, Default: "67108864", Bounds: property.Between(1<<20, 1<<40), Scope: property.StaticBroker,
 		Doc: "Free space that produce never takes, so that retention and deletion always get through and free more. Varve's own.",
 	}, field: func(b *Broker) any { return &b.DiskReserveBytes }},
+	{Property: property.Property{
+		Name: "checkpoint.sync", Type: property.Enum, Default: "auto", Values: []string{"auto", "files"}, Scope: property.StaticBroker,
+		Doc: "How a checkpoint makes segments durable: `auto` syncs the whole file system once where segments are written past the page cache (direct I/O), which is much faster with many partitions, `files` always syncs file by file. Choose `files` if other programs write much to the same file system: its sync waits for their data too. Varve's own.",
+	}, field: func(b *Broker) any { return &b.CheckpointSync }},
 	{Property: property.Property{
 		Name: "log.format", Type: property.Enum, Default: "text", Values: []string{"text", "json"}, Scope: property.StaticBroker,
 		Doc: "Format of the broker's own messages on standard error. Varve's own.",

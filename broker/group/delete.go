@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/invariant"
 )
 
 // removal appends tombstones, in as many appends as their size asks for. Each
@@ -131,6 +132,7 @@ func (s *Shard) removeGroup(g *group, err error) {
 // DeleteGroup handles one group of a DeleteGroups. done is called once; with nil
 // the group and its offsets are gone.
 func (s *Shard) DeleteGroup(now time.Time, groupID string, done func(error)) {
+	invariant.Costly(s.verify)
 	g, err := s.existing(groupID)
 	if err == nil && g.state != Empty {
 		err = ErrNonEmptyGroup
@@ -162,6 +164,7 @@ func (s *Shard) existing(id string) (*group, error) {
 // the whole request, else with one error or nil per partition, in the request's
 // order; errs is nil if there was none. Offsets that are not there are deleted.
 func (s *Shard) DeleteOffsets(now time.Time, r DeleteOffsetsRequest, done func(errs []error, err error)) {
+	invariant.Costly(s.verify)
 	g, err := s.existing(r.GroupID)
 	if err == nil && g.state != Empty && g.protocolType != consumerProtocol {
 		err = ErrNonEmptyGroup

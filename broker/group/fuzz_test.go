@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -98,15 +99,64 @@ func FuzzValues(f *testing.F) {
 	})
 }
 
-// FuzzSubscription feeds any metadata to the one place that looks into it.
+// FuzzSubscription feeds any metadata to the one place that looks into it: what
+// kmsg reads as a subscription of any version it reads alike, and what it reports
+// lies in the bytes.
 func FuzzSubscription(f *testing.F) {
 	f.Add(subscribe("orders", "payments"))
 	f.Add([]byte("\x00\x00\x7f\xff\xff\xff\x00\x01a"))
+	for v := int16(0); v <= 3; v++ {
+		rack := "r"
+		owned := kmsg.ConsumerMemberMetadataOwnedPartition{Topic: "orders", Partitions: []int32{0, 7}}
+		f.Add((&kmsg.ConsumerMemberMetadata{
+			Version: v, Topics: []string{"orders", "", "payments"}, UserData: []byte("u"),
+			OwnedPartitions: []kmsg.ConsumerMemberMetadataOwnedPartition{owned}, Generation: 3, Rack: &rack,
+		}).AppendTo(nil))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 1<<12 {
+			return
+		}
 		total := 0
-		subscription(b, func(name []byte) { total += 2 + len(name) })
+		var topics []string
+		ok := subscription(b, func(name []byte) {
+			total += 2 + len(name)
+			topics = append(topics, string(name))
+		})
 		if total > len(b) {
 			t.Fatalf("%d bytes of topics in %d", total, len(b))
+		}
+		var k kmsg.ConsumerMemberMetadata
+		if err := k.ReadFrom(b); err != nil || k.Version < 0 {
+			return
+		}
+		if !ok || !slices.Equal(topics, k.Topics) {
+			t.Fatalf("%q, %t; kmsg reads %q", topics, ok, k.Topics)
+		}
+	})
+}
+
+// FuzzAssignment: whatever a leader hands out reaches its member byte for byte,
+// through the log too, and is never looked into.
+func FuzzAssignment(f *testing.F) {
+	f.Add((&kmsg.ConsumerMemberAssignment{Topics: []kmsg.ConsumerMemberAssignmentTopic{{Topic: "orders", Partitions: []int32{0, 1}}}, UserData: []byte("u")}).AppendTo(nil), subscribe("orders"))
+	f.Add([]byte{}, []byte{})
+	f.Add([]byte("\xff\xff\x7f\xff\xff\xff"), []byte("\x00\x00\x7f\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, assignment, metadata []byte) {
+		if len(assignment)+len(metadata) > 1<<12 {
+			return
+		}
+		v := metadataValue{protocolType: "consumer", generation: 4, protocol: "range", leader: "m", members: []memberValue{
+			{id: "m", session: 1000, rebalance: 1000, subscription: metadata, assignment: assignment},
+		}}
+		b := v.appendTo(nil)
+		again, err := parseGroup(b)
+		if err != nil || len(again.members) != 1 || !bytes.Equal(again.members[0].assignment, assignment) || !bytes.Equal(again.members[0].subscription, metadata) {
+			t.Fatalf("%+v, %v", again, err)
+		}
+		var k kmsg.GroupMetadataValue
+		if err := k.ReadFrom(b); err != nil || !bytes.Equal(k.Members[0].Assignment, assignment) {
+			t.Fatalf("kmsg reads %+v, %v", k, err)
 		}
 	})
 }

@@ -3,11 +3,14 @@ package group
 import (
 	"fmt"
 	"time"
+
+	"github.com/varvelog/varve/internal/invariant"
 )
 
 // Join handles a JoinGroup. done is called once, when the generation begins or
 // with the error, perhaps before Join returns.
 func (s *Shard) Join(now time.Time, r JoinRequest, done func(JoinResponse, error)) {
+	invariant.Costly(s.verify)
 	if r.RebalanceTimeout <= 0 {
 		r.RebalanceTimeout = r.SessionTimeout
 	}

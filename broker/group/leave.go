@@ -3,11 +3,14 @@ package group
 import (
 	"errors"
 	"time"
+
+	"github.com/varvelog/varve/internal/invariant"
 )
 
 // Heartbeat handles a Heartbeat. ErrRebalanceInProgress asks the member to join
 // again, and has renewed its session too.
 func (s *Shard) Heartbeat(now time.Time, r HeartbeatRequest) error {
+	invariant.Costly(s.verify)
 	g, m, err := s.known(r.GroupID, r.MemberID, r.InstanceID)
 	if err != nil {
 		return err
@@ -26,6 +29,7 @@ func (s *Shard) Heartbeat(now time.Time, r HeartbeatRequest) error {
 // member, in the request's order; errs is nil if there was none. Where the group
 // loses its last member it is called when that is committed.
 func (s *Shard) Leave(now time.Time, r LeaveRequest, done func(errs []error, err error)) {
+	invariant.Costly(s.verify)
 	g, _, err := s.known(r.GroupID, "", "")
 	if err != nil && !errors.Is(err, ErrUnknownMember) {
 		done(nil, err)

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/varvelog/varve/internal/invariant"
 )
 
 // topicOffsets are a group's offsets of one topic.
@@ -112,6 +114,7 @@ type staged struct {
 // order; errs is nil if there was none. What succeeded is committed then, and
 // visible.
 func (s *Shard) CommitOffsets(now time.Time, r CommitRequest, done func(errs []error, err error)) {
+	invariant.Costly(s.verify)
 	g, err := s.committer(now, &r)
 	if err != nil {
 		done(nil, err)

@@ -1,10 +1,15 @@
 package group
 
-import "time"
+import (
+	"time"
+
+	"github.com/varvelog/varve/internal/invariant"
+)
 
 // Sync handles a SyncGroup. done is called once: when the generation's
 // assignment is committed or with the error, perhaps before Sync returns.
 func (s *Shard) Sync(now time.Time, r SyncRequest, done func(SyncResponse, error)) {
+	invariant.Costly(s.verify)
 	g, m, err := s.known(r.GroupID, r.MemberID, r.InstanceID)
 	switch {
 	case err != nil:

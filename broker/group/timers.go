@@ -3,6 +3,8 @@ package group
 import (
 	"container/heap"
 	"time"
+
+	"github.com/varvelog/varve/internal/invariant"
 )
 
 // sweepGroups is how many groups one Tick looks at for what expired.
@@ -89,6 +91,7 @@ func (s *Shard) Next() time.Time {
 // owner hands over the requests that it has before it calls Tick, or a pause of
 // its own expires members that it did hear of.
 func (s *Shard) Tick(now time.Time) (next time.Time) {
+	invariant.Costly(s.verify)
 	if s.serving() != nil {
 		return now.Add(s.c.OffsetsRetentionCheck)
 	}

@@ -126,8 +126,8 @@ func Known(key, version int16) wire.Limits {
 	l := wire.Limits{Known: true, MemoryFactor: decodeFactor}
 	switch key {
 	case produceKey:
-		l.MemoryFactor = 1
-	case heartbeatKey, offsetCommitKey:
+		l.MemoryFactor, l.AnswerSmall = 1, true
+	case fetchKey, heartbeatKey, offsetCommitKey:
 		l.AnswerSmall = true
 	}
 	return l

@@ -106,7 +106,7 @@ func newDataRig(t testing.TB, set ...string) *dataRig {
 	r.addr = l.Addr().String()
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.groups = newRigGroups(r, log)
-	r.server = wire.NewServer(wire.Settings{Known: Known}, New(r, log), log)
+	r.server = wire.NewServer(wire.Settings{Known: Known, AnswerBytes: cfg.MemoryResponseBytes}, New(r, log), log)
 	served := make(chan error, 1)
 	go func() { served <- r.server.Serve("PLAINTEXT", l) }()
 	t.Cleanup(func() {

@@ -51,8 +51,11 @@ func ErrorName(code int16) string {
 	return strconv.Itoa(int(code))
 }
 
-// Reply answers with a response body, as wire.Request does.
+// Reply answers with a response body, as wire.Request does. No answer refers to
+// the request's own bytes, whose memory is given back here: a client that reads no
+// answers must not hold it.
 func (c *Call) Reply(parts ...[]byte) {
+	c.Release()
 	if code := leadingCode(c.Key, c.Version, parts); code != 0 {
 		c.failed(code)
 	}
@@ -75,9 +78,7 @@ func (c *Call) Respond(r kmsg.Response) {
 		errorCodes(r, c.failed)
 	}
 	r.SetVersion(c.Version)
-	body := r.AppendTo(nil)
-	c.Release() // a client that reads no answers holds no memory of requests
-	c.Reply(body)
+	c.Reply(r.AppendTo(nil))
 }
 
 // NoReply answers without a response, as wire.Request does.

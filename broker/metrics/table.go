@@ -117,6 +117,8 @@ var (
 		"The setting wal.bytes.max: at this debt produce waits for a checkpoint.")
 	WALWaiting = table.Gauge("varve_wal_waiting_bytes",
 		"Bytes of batches that wait for space in the write-ahead log or on disk.")
+	WALPaced = table.Counter("varve_wal_paced_bytes_total",
+		"Bytes of batches that were held back for a moment because varve_wal_debt_bytes had grown: produce slows down before it would have to stop.")
 	Checkpoints     = table.Counter("varve_checkpoints_total", "Checkpoints that were made.")
 	SegmentDuration = table.SecondsHistogram("varve_segment_task_duration_seconds",
 		"Time of one task on the disk beside group commits: prepare makes or removes a file of the write-ahead log, segment writes a run of a segment, sync makes segments durable or removes them.",

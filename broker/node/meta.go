@@ -209,7 +209,9 @@ func (m *metaMachine) Work(bool) replog.Task {
 		return &markTask{fs: m.n.c.Engine.FS, dirs: ready}
 	case len(m.removes) > 0:
 		m.busy = true
-		return &removeDirsTask{fs: m.n.c.Engine.FS, dirs: m.removes}
+		t := &removeDirsTask{fs: m.n.c.Engine.FS, dirs: m.removes}
+		m.removes = nil
+		return t
 	}
 	return nil
 }
@@ -227,9 +229,17 @@ func (m *metaMachine) Worked(t replog.Task, err error) error {
 		}
 		m.marked = append(m.marked, t.dirs...)
 	case *removeDirsTask:
-		m.removes = t.dirs
+		m.removes = append(t.dirs, m.removes...) // what is left, and what came meanwhile
 	}
 	return nil
+}
+
+// unused has directories removed that nothing names any more.
+func (m *metaMachine) unused(dirs ...string) {
+	if len(dirs) > 0 {
+		m.removes = append(m.removes, dirs...)
+		m.n.engine.Wake(ident.MetadataGroup)
+	}
 }
 
 // Retry implements replog.Machine.

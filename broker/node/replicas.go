@@ -43,7 +43,7 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		}
 		if len(info.Replicas) > 1 {
 			c.Pull = func(from ident.ReplicaID, at, until ident.Offset) { n.pull(id, info, from, at, until) }
-			c.Unused = func(dir string) { n.meta.removes = append(n.meta.removes, dir) }
+			c.Unused = func(dir string) { n.meta.unused(dir) }
 			c.Incarnation, _ = n.incarnations(dir, 0)
 		}
 		p, err := partition.Open(c, state)
@@ -249,7 +249,7 @@ func (m *replicaMachine) Close() {
 // checkpoint that names the new directory is durable.
 func (m *replicaMachine) Durable() {
 	m.Partition.Durable()
-	m.n.meta.removes = append(m.n.meta.removes, m.unused...)
+	m.n.meta.unused(m.unused...)
 	m.unused = nil
 }
 

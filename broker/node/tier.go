@@ -358,7 +358,8 @@ func (n *Node) tiered(id ident.TopicID) bool {
 	if !ok {
 		return false
 	}
-	found := n.c.Plan(t).Upkeep.Tier.Copy
+	// What other brokers lead, and upload just now, is not known here.
+	found := n.c.Plan(t).Upkeep.Tier.Copy || len(n.c.Peers) > 1
 	n.each(t, func(p *partition.Partition) {
 		c := n.tier.copies[p.ID()]
 		found = found || p.Tiered().Len() > 0 || p.Tombstones() > 0 || c != nil && (c.busy || c.verified != nil)

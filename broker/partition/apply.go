@@ -7,6 +7,7 @@ import (
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/invariant"
 	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
@@ -20,6 +21,14 @@ const (
 // Apply implements replog.Machine. It is deterministic (P1). An entry that
 // cannot be applied changes nothing.
 func (p *Partition) Apply(e replog.Entry) error {
+	err := p.apply(e)
+	if err == nil {
+		invariant.Costly(p.consistent)
+	}
+	return err
+}
+
+func (p *Partition) apply(e replog.Entry) error {
 	if len(e.Data) == 0 {
 		return nil
 	}

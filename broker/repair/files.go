@@ -39,7 +39,7 @@ func checkFiles(fs vfs.FS, dir string, at storage.Position) (*fileCheck, error) 
 	}
 	var found []dirFile
 	for _, f := range files {
-		if f.base >= at.FirstBase && f.base <= at.ActiveBase && (f.size >= 0 || f.base == at.FirstBase || f.base == at.ActiveBase) {
+		if f.base >= at.FirstBase && f.base <= at.ActiveBase {
 			found = append(found, f)
 		}
 	}

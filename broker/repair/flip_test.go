@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/varvelog/varve/broker/storage"
@@ -159,20 +160,32 @@ func (l *life) repaired() *Report {
 // served, or the damage is seen, named and repaired, and what is lost is exactly
 // what the report says.
 func TestFlipAnyBit(t *testing.T) {
-	l, fs := history(t)
-	all := files(t, fs, ".")
-	rounds := 1500
-	if testing.Short() {
-		rounds = 300
+	for name, build := range map[string]func(testing.TB) (*life, *vfs.Mem){"one file": history, "many files": longHistory} {
+		t.Run(name, func(t *testing.T) {
+			l, fs := build(t)
+			flipRounds(t, l, fs, 250)
+		})
 	}
+}
+
+func flipRounds(t *testing.T, l *life, fs *vfs.Mem, rounds int) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var names []string
-	for name := range all {
-		names = append(names, name)
+	var logs, others []string
+	for name := range files(t, fs, ".") {
+		if strings.HasPrefix(name, "wal/") {
+			logs = append(logs, name)
+		} else {
+			others = append(others, name)
+		}
 	}
-	sort.Strings(names)
+	sort.Strings(logs)
+	sort.Strings(others)
 	stats := map[string]int{}
 	for round := range rounds {
+		names := logs
+		if rng.IntN(4) == 0 {
+			names = others
+		}
 		name := names[rng.IntN(len(names))]
 		live := liveBytes(t, fs, name)
 		if live == 0 {
@@ -181,9 +194,11 @@ func TestFlipAnyBit(t *testing.T) {
 		off, bit := rng.Int64N(live), rng.IntN(8)
 		disk := clone(t, fs)
 		flip(t, disk, name, off, bit)
-		c := l.copyOf(t, disk)
-		kind := c.flipped(name)
-		stats[kind]++
+		where := "segment"
+		if strings.HasPrefix(name, "wal/") {
+			where = "log"
+		}
+		stats[where+": "+l.copyOf(t, disk).flipped(name)]++
 		if t.Failed() {
 			t.Fatalf("round %d: bit %d of byte %d of %s", round, bit, off, name)
 		}
@@ -242,13 +257,13 @@ func (l *life) flipped(name string) string {
 	l.judge(r)
 	switch {
 	case !r.Refused && r.Loses():
-		return "segment, loss"
+		return "parked, loss"
 	case !r.Refused:
-		return "segment, no loss"
+		return "parked, no loss"
 	case r.Metadata != nil:
-		return "log, metadata lost"
+		return "metadata lost"
 	case r.Loses():
-		return "log, loss"
+		return "loss"
 	}
-	return "log, no loss"
+	return "no loss"
 }

@@ -287,3 +287,33 @@ func liveBytes(t testing.TB, fs vfs.FS, name string) int64 {
 	}
 	return int64(len(bytes.TrimRight(b, "\x00")))
 }
+
+// longHistory fills several files of the log, lets checkpoints free the first
+// ones, and stops once without and once with a checkpoint.
+func longHistory(t testing.TB) (*life, *vfs.Mem) {
+	fs := vfs.NewMem(vfs.MemOptions{})
+	l := newLife(t, fs)
+	l.must(l.open())
+	l.create("orders", 2)
+	l.create("payments", 1)
+	for round := range 12 {
+		for _, p := range l.parts {
+			l.produce(p, 40+10*round, true)
+		}
+		switch round {
+		case 3, 7, 10:
+			l.checkpoint()
+		case 5:
+			l.n.Close()
+			l.must(l.open())
+		}
+	}
+	l.n.Close()
+	l.must(l.open())
+	l.checkpoint()
+	for _, p := range l.parts {
+		l.produce(p, 3, false)
+	}
+	l.n.Close()
+	return l, fs
+}

@@ -37,6 +37,10 @@ func (n null) Create(name string) (vfs.File, error) {
 	f, err := n.FS.Create(name)
 	return nullFile{f}, err
 }
+func (n null) CreateDirect(name string) (vfs.File, error) {
+	f, err := n.FS.CreateDirect(name)
+	return nullFile{f}, err
+}
 func (nullFile) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 func (nullFile) Preallocate(int64) error                { return nil }
 

@@ -30,6 +30,12 @@
 //	   Until then it is what it was.
 //	G9 What another replica sends is taken only if there is room for it in the
 //	   write-ahead log; else it is as if it had been lost.
+//	G10 A checkpoint is logged only when everything that its states claim about
+//	   files is durable. Machines that share their sync (SharedSync) are told
+//	   of it only by a sync of the file system that began after they had written.
+//	G11 Clients slow down as the replay debt grows, and stop at its bound; but
+//	   one proposal goes on whenever nothing else is on its way, so that what
+//	   waits is always looked at again. The broker's own never wait for the pace.
 //
 // Concurrency: an Engine and its machines belong to one goroutine. Task.Do runs
 // anywhere.

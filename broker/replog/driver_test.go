@@ -85,7 +85,7 @@ func (d *driver) inject(op vfs.Op) error {
 		return &vfs.LostSync{Err: errInjected}
 	case onWAL && op.Kind == vfs.OpPreallocate && d.rng.IntN(4) == 0:
 		return vfs.ErrNoSpace
-	case onWAL && !d.walFault && (op.Kind == vfs.OpRemove || op.Kind == vfs.OpSyncDir) && d.rng.IntN(4) == 0:
+	case onWAL && !d.walFault && (op.Kind == vfs.OpRemove || op.Kind == vfs.OpRename || op.Kind == vfs.OpSyncDir) && d.rng.IntN(4) == 0:
 		return errInjected
 	case !onWAL && (op.Kind == vfs.OpSync || op.Kind == vfs.OpSyncAll) && d.walFault && d.rng.IntN(16) == 0:
 		return &vfs.LostSync{Err: errInjected}

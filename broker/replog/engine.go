@@ -273,8 +273,7 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 		if len(e.stalled) > 0 && e.stalledBytes+int64(len(data)) > e.c.WaitBytesMax {
 			return ErrBusy
 		}
-		e.stalled = append(e.stalled, stalled{group: id, p: p, until: e.now.Add(e.c.WaitMax)})
-		e.stalledBytes += int64(len(data))
+		e.wait(stalled{group: id, p: p, until: e.now.Add(e.c.WaitMax)})
 		return nil
 	case system && !e.room(p, true):
 		e.refused = true

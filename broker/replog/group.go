@@ -8,6 +8,7 @@ import (
 
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/invariant"
 )
 
 // group is one started Raft group.
@@ -119,6 +120,7 @@ func (g *group) run() {
 	g.e.wal.Unreserve(g.credit) // Raft had the rest already
 	g.credit = 0
 	g.follow()
+	invariant.Costly(g.consistent)
 }
 
 // propose gives queued proposals to Raft as one message.
@@ -259,6 +261,7 @@ func (g *group) storageAppend(m raftpb.Message) {
 	ents := m.Entries
 	for {
 		k := fits(ents, g.e.recordBytes())
+		g.supersede(ents[0].Index)
 		g.note(ents[k-1].Index, g.e.wal.Tail())
 		if k == len(ents) {
 			g.enqueue(ents, t, cost)
@@ -449,6 +452,18 @@ func (g *group) note(last uint64, position int64) {
 		return
 	}
 	g.where = append(g.where, span{last: last, position: position})
+}
+
+// supersede forgets where entries from an index on are: another leader's take
+// their place, so that their records hold nothing any more.
+func (g *group) supersede(first uint64) {
+	for n := len(g.where); n > 0 && g.where[n-1].last >= first; n-- {
+		if n == 1 || g.where[n-2].last < first-1 {
+			g.where[n-1].last = first - 1
+			return
+		}
+		g.where = g.where[:n-1]
+	}
 }
 
 // low returns the position of the oldest record that holds an entry above

@@ -32,7 +32,6 @@ func paced(debt, bound, budget int64) int64 {
 type pacing struct {
 	bound    int64 // debt at which the write-ahead log has no room for clients
 	admitted int64 // bytes that are not yet enqueued
-	slowed   int64 // bytes that waited for the pace, for Stats
 }
 
 // debtBound returns at which debt the write-ahead log may refuse clients: a file
@@ -47,4 +46,14 @@ func debtBound(c *Config) int64 {
 func (e *Engine) pace(cost int64) bool {
 	flight := e.wal.Outstanding() + e.pacing.admitted
 	return flight == 0 || flight+cost <= paced(e.wal.Debt(), e.pacing.bound, e.c.WaitBytesMax)
+}
+
+// wait puts a client's proposal at the end of those that wait.
+func (e *Engine) wait(s stalled) {
+	n := int64(len(s.p.data))
+	if !e.pace(s.p.cost) {
+		e.stats.PacedBytes += uint64(n)
+	}
+	e.stalled = append(e.stalled, s)
+	e.stalledBytes += n
 }

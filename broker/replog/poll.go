@@ -351,6 +351,7 @@ type Stats struct {
 	Commits, CommitRecords, CommitBytes uint64 // group commits
 	Checkpoints                         uint64
 	SharedSyncs                         uint64 // syncs of the whole file system
+	PacedBytes                          uint64 // of proposals that waited because the debt had grown
 	Debt                                int64  // bytes to replay after a crash now
 	Waiting                             int64  // bytes of proposals that wait for space
 	Groups, Parked                      int

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/invariant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -79,6 +80,7 @@ func (l *Log) Append(base, last ident.Offset, epoch ident.Epoch, maxTimestamp in
 	if l.cache.tail.Add(e.cost()) > l.cache.limits.TailBytes {
 		l.shrinkTail()
 	}
+	invariant.Costly(l.consistent)
 	return nil
 }
 

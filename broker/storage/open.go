@@ -61,6 +61,9 @@ func (o *opening) load(entries []vfs.Entry) error {
 		}
 	}
 	if o.at.ActiveBase >= 0 {
+		if err := o.orphans(entries, found); err != nil {
+			return err
+		}
 		if err := o.segments(found); err != nil {
 			return err
 		}
@@ -100,6 +103,24 @@ func (o *opening) sort(entries []vfs.Entry) {
 			o.index[base] = e.Size
 		}
 	}
+}
+
+// orphans looks for indexes of closed segments whose data is missing. What the
+// segment before says of its end would tell too, but not while its own index is
+// damaged: then the missing one would be taken for a hole.
+func (o *opening) orphans(entries, found []vfs.Entry) error {
+	data := make(map[ident.Offset]bool, len(found))
+	for _, e := range found {
+		base, _, _ := parseName(e.Name)
+		data[base] = true
+	}
+	for _, e := range entries {
+		base, suffix, ok := parseName(e.Name)
+		if ok && !e.Dir && suffix == indexSuffix && base >= o.at.FirstBase && base < o.at.ActiveBase && !data[base] {
+			return damaged(newSegment(o.l.dir, base).data, -1, base, "segment is missing, its index is there")
+		}
+	}
+	return nil
 }
 
 // segments checks the files from FirstBase to ActiveBase and makes the list.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/invariant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -185,6 +186,7 @@ func (l *Log) RunDone(r *Run, err error) {
 	}
 	l.cache.buffers.put(r.Data)
 	r.Data = nil
+	invariant.Costly(l.consistent)
 }
 
 // keepPartial keeps the bytes of the last, incomplete block, with which the

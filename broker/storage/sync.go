@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/invariant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -276,6 +277,7 @@ func (l *Log) SyncDone(s *Sync, err error) {
 	case errors.Is(err, ErrSyncFailed):
 		l.syncErr = err
 	}
+	invariant.Costly(l.consistent)
 }
 
 // apply notes what is durable now.

@@ -15,8 +15,10 @@ type spareFile struct {
 }
 
 // keepSpares sorts out the spare files that are not whole, or too many. Those
-// are removed in the end.
-func (r *recovery) keepSpares(l *Log) {
+// are removed in the end. The names of the others are made durable: a process
+// that was killed may have renamed one just before, and its old name must not
+// come back by a power loss when it was written to.
+func (r *recovery) keepSpares(l *Log) error {
 	for _, f := range r.spares {
 		if f.size == r.s.FileBytes && l.allocated+f.size <= r.s.BytesMax {
 			l.spares = append(l.spares, f.name)
@@ -26,6 +28,10 @@ func (r *recovery) keepSpares(l *Log) {
 		}
 	}
 	l.peak = l.files() + len(l.spares)
+	if len(l.spares) == 0 {
+		return nil
+	}
+	return r.fs.SyncDir(r.s.Dir)
 }
 
 // makeCurrent makes the file in which the log goes on: of a spare one of the

@@ -11,15 +11,21 @@ import (
 )
 
 // FuzzOpen mutates the files of a log, also behind correct CRCs. Each mutation
-// is six bytes: what, which file, where (3), and a value.
+// is six bytes: what, which file, where (3), and a value. If the first one begins
+// with 128 or more, the files were used before and hold old writes too.
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 16, 0, 1})
 	f.Add([]byte{2, 0, 40, 2, 0, 9, 2, 1, 32, 1, 0, 255})
 	f.Add([]byte{3, 1, 48, 0, 0, 255, 1, 0, 0, 32, 0, 0})
 	f.Add([]byte{4, 1, 4, 2, 0, 255, 4, 1, 40, 1, 0, 3})
 	f.Add([]byte{5, 0, 0, 0, 0, 0})
+	f.Add([]byte{128, 0, 0, 16, 0, 1})
+	f.Add([]byte{134, 1, 24, 1, 0, 255, 2, 1, 40, 2, 0, 9})
 	f.Fuzz(func(t *testing.T, mutations []byte) {
 		disk, _, _ := writtenDisk(t)
+		if len(mutations) > 0 && mutations[0] >= 128 {
+			disk, _, _ = reusedDisk(t, 5)
+		}
 		for n := 0; len(mutations) >= 6 && n < 32; n++ {
 			mutate(t, disk, mutations[:6])
 			mutations = mutations[6:]
@@ -54,7 +60,11 @@ func FuzzOpen(f *testing.F) {
 }
 
 func mutate(t *testing.T, disk *vfs.Mem, b []byte) {
-	name := "wal/" + fileName(1+uint64(b[1]&1))
+	entries, err := disk.List("wal")
+	if err != nil || len(entries) == 0 {
+		return // all are removed
+	}
+	name := "wal/" + entries[int(b[1])%len(entries)].Name
 	off, value := int64(b[2])|int64(b[3])<<8|int64(b[4])<<16, b[5]
 	file, err := disk.Open(name)
 	if err != nil {

@@ -61,7 +61,7 @@ func TestRecoveryInterrupted(t *testing.T) {
 			done, finished := false, false
 			step := 2
 			if c.aged {
-				step = 5
+				step = 9
 			}
 			for cut := kill % step; ; cut += step {
 				name := fmt.Sprintf("%+v, killed after %d, power lost after %d", c, kill, cut)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/varvelog/varve/internal/invariant"
 	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 )
@@ -202,6 +203,7 @@ func (l *Log) Enqueue(r Record, token any, reserved int64) error {
 	l.reserved -= reserved
 	l.queued += cost
 	l.biggest = max(l.biggest, cost)
+	invariant.Costly(l.consistent)
 	return nil
 }
 
@@ -341,6 +343,7 @@ func (l *Log) Done(w *Write, err error, release func(token any)) error {
 	if cap(w.items) <= itemsKept {
 		l.items = w.items
 	}
+	invariant.Costly(l.consistent)
 	return nil
 }
 

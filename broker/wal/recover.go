@@ -341,7 +341,9 @@ func (r *recovery) start() (*Log, error) {
 		l.old = append(l.old, &closed{name: f.name, end: f.head.base + f.head.size, size: f.head.size})
 		l.allocated += f.head.size
 	}
-	r.keepSpares(l)
+	if err := r.keepSpares(l); err != nil {
+		return nil, err
+	}
 	if err := r.makeCurrent(l); err != nil {
 		return nil, err
 	}

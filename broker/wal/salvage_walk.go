@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"sort"
@@ -138,7 +139,7 @@ func (s *salvage) pass(i int, off int64) (int, int64, error) {
 		to = end - f.head.base
 	}
 	if to >= 0 && to < f.head.size {
-		if err := s.salvageRange(f, off, min(to, f.size), at, f.head.base+to); err != nil {
+		if err := s.salvageRange(f, off, min(to, f.size), at, f.head.base+to, false); err != nil {
 			return -1, 0, err
 		}
 		s.end = f.head.base + to
@@ -152,7 +153,7 @@ func (s *salvage) pass(i int, off int64) (int, int64, error) {
 		to = f.head.size
 	}
 	if j == len(s.files) {
-		err := s.salvageRange(f, off, min(to, f.size), at, f.head.base+to)
+		err := s.salvageRange(f, off, min(to, f.size), at, f.head.base+to, false)
 		return -1, 0, err
 	}
 	n := s.files[j]
@@ -161,7 +162,7 @@ func (s *salvage) pass(i int, off int64) (int, int64, error) {
 		reach = head.previous
 	}
 	if reach > at || off == fileHeaderBytes {
-		if err := s.salvageRange(f, off, min(to, f.size), at, max(reach, f.head.base+to)); err != nil {
+		if err := s.salvageRange(f, off, min(to, f.size), at, max(reach, f.head.base+to), true); err != nil {
 			return -1, 0, err
 		}
 		// Nothing was there: the log went on in the next file.
@@ -194,8 +195,9 @@ func (s *salvage) hole(f *salvaged, off int64, h Hole) {
 }
 
 // salvageRange takes the whole records of one or several damaged writes, and
-// notes what else was there as one hole.
-func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64) error {
+// notes what else was there as one hole. unused says that nothing may have been
+// written there.
+func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unused bool) error {
 	h := Hole{From: fromPos, To: toPos}
 	var b []byte
 	if to > off {
@@ -211,16 +213,21 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64) error
 	if int64(len(b)) < min(to, toPos-f.head.base)-off || f.head.base+to < min(toPos, f.head.base+f.head.size) {
 		h.Any = true
 	}
-	named, last := map[ident.GroupID]bool{}, s.records
-	for at := int64(0); at < int64(len(b)); {
+	named, last, follows := map[ident.GroupID]bool{}, s.records, false
+	var generation [8]byte
+	binary.LittleEndian.PutUint64(generation[:], f.head.generation)
+	for at := int64(writeHeader); at < int64(len(b)); { // behind the header of the first one
 		n, rec, ok := s.recordIn(f, b[at:], off+at)
 		if ok {
 			s.deliver(fromPos, []Record{rec})
-			at += n
+			at, follows = at+n, true
 			continue
 		}
 		next := s.resync(f, b, at, off)
-		if !s.harmless(b[at:next], off+at, next < int64(len(b))) {
+		if unused && !bytes.Contains(b[at:next], generation[:]) {
+			break
+		}
+		if !follows || !harmless(b[at:next], off+at, next < int64(len(b))) {
 			last = s.records
 			if g, known := blame(f, b[at:next], off+at, next < int64(len(b))); !known {
 				h.Any = true
@@ -294,18 +301,12 @@ func (s *salvage) resync(f *salvaged, b []byte, at, off int64) int64 {
 	return int64(len(b))
 }
 
-// harmless reports whether bytes that are no record can have been none: padding,
-// and the header of a write if a record follows.
-func (s *salvage) harmless(b []byte, off int64, record bool) bool {
+// harmless reports whether bytes behind a record that are no record can have been
+// none: padding, and the header of a write if a record follows.
+func harmless(b []byte, off int64, record bool) bool {
 	pad := min(align(off)-off, int64(len(b)))
-	switch rest := b[pad:]; {
-	case !zeros(b[:pad]):
-		return false
-	case len(rest) == 0 || record && len(rest) == writeHeader:
-		return true
-	default:
-		return !record && zeros(rest)
-	}
+	rest := b[pad:]
+	return zeros(b[:pad]) && (len(rest) == 0 || record && len(rest) == writeHeader)
 }
 
 // blame names the group of a damaged record, if nothing else can have stood in b:
@@ -319,7 +320,10 @@ func blame(f *salvaged, b []byte, off int64, record bool) (ident.GroupID, bool) 
 		return 0, false
 	}
 	n := int64(le.Uint32(b[4:])) + recordHeader
-	if n > int64(len(b)) || record && n != int64(len(b)) || !record && !zeros(b[n:]) {
+	if n > int64(len(b)) || record && n != int64(len(b)) {
+		return 0, false
+	}
+	if !record && (!zeros(b[n:]) || align(off+n) < off+int64(len(b))) {
 		return 0, false
 	}
 	return ident.GroupID(le.Uint64(b[24:])), true

@@ -185,7 +185,7 @@ func TestOddSpares(t *testing.T) {
 // files again: leaving the log, becoming a spare, being made the next file, the
 // first writes over old ones, recovery. What was released is there.
 func TestSpareCrashes(t *testing.T) {
-	hows := []vfs.CrashOptions{{}, {Keep: 1}, {Keep: 0.5}, {Keep: 0.5, Tear: true}, {Keep: 0.5, Tear: true, Reorder: true}, {Keep: 0.9, Tear: true, Reorder: true}}
+	hows := []vfs.CrashOptions{{}, {Keep: 1}, {Keep: 0.5}, {Keep: 0.5, Tear: true, Reorder: true}, {Keep: 0.9, Tear: true, Reorder: true}}
 	for cut := 0; ; cut++ {
 		finished := false
 		for i, how := range hows {
@@ -211,6 +211,40 @@ func TestSpareCrashes(t *testing.T) {
 			}
 		}
 		if finished {
+			return
+		}
+	}
+}
+
+// TestKilledWhileFileLeaves: the process is killed between the renames of old
+// files and their sync, and the power is lost at each operation of the next one,
+// which uses them.
+func TestKilledWhileFileLeaves(t *testing.T) {
+	for cut := 0; ; cut++ {
+		disk := vfs.NewMem(vfs.MemOptions{})
+		l, _ := mustOpen(t, disk, smallSettings(1))
+		fillFiles(t, l, 3)
+		low := l.Tail()
+		mustWrite(t, l, checkpointOf(1))
+		mustWrite(t, l, Record{Kind: KindProof})
+		for _, g := range l.Advance(low) {
+			if err := g.leave(); err != nil { // all of Remove but the sync
+				t.Fatal(err)
+			}
+		}
+		disk = disk.Kill()
+		pw := &power{rng: nilRand(), left: cut}
+		l, _, err := Open(vfs.NewFaulty(disk, pw.inject), smallSettings(2))
+		if err == nil && l.Spares() == 0 {
+			t.Fatal("no file is spare")
+		}
+		disk = disk.Crash(nilRand(), vfs.CrashOptions{})
+		if l, _, err := Open(disk, smallSettings(3)); err != nil {
+			t.Fatalf("power lost after %d: %v", cut, err)
+		} else if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !pw.off {
 			return
 		}
 	}

@@ -94,6 +94,13 @@ func (b *budget) available() bool {
 	return b.free > 0 && len(b.waiting) == 0
 }
 
+// overdrawn returns by how much more is taken than there is.
+func (b *budget) overdrawn() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return max(-b.free, 0)
+}
+
 // waiters returns how many wait.
 func (b *budget) waiters() int {
 	b.mu.Lock()

@@ -19,6 +19,9 @@ const (
 // "invariants", so that a use after release shows.
 const poison = 0xDB
 
+// buffersOut counts the buffers that are not given back.
+var buffersOut = invariant.NewGauge("buffers of frames")
+
 // A buffer holds the bytes of one frame after the header's prefix.
 type buffer struct {
 	b     []byte // its capacity is that of its class
@@ -36,6 +39,7 @@ func newBufferPool() *bufferPool { return &bufferPool{poison: invariant.Enabled}
 
 // get returns a buffer of length n with undefined contents.
 func (p *bufferPool) get(n int) *buffer {
+	buffersOut.Add(1)
 	class, size := bufferClass(n)
 	if class < 0 {
 		return &buffer{b: make([]byte, n), class: -1}
@@ -50,6 +54,7 @@ func (p *bufferPool) get(n int) *buffer {
 
 // put takes back a buffer that nothing refers to any more.
 func (p *bufferPool) put(buf *buffer) {
+	buffersOut.Add(-1)
 	if p.poison {
 		b := buf.b[:cap(buf.b)]
 		for i := range b {

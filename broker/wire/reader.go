@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -14,8 +15,8 @@ import (
 // to be a body: whole small requests, and the start of large ones.
 const readAheadBytes = 2 << 10
 
-// sendFloor is the part of PressedMax that a client has at least that sends.
-const sendFloor = 20
+// sendPart is the part of PressedMax that a client has at least that sends.
+const sendPart = 20
 
 // unsupportedBytesMax bounds an ApiVersions frame of a version that is not
 // served.
@@ -38,6 +39,12 @@ func (c *Conn) read() {
 	err := c.open()
 	for err == nil {
 		err = c.readFrame()
+		if c.in.Buffered() > 0 {
+			// A client that sends requests without end gets one in its turn: else
+			// a few hundred of them keep everybody's goroutines waiting for
+			// seconds, each for a whole slice of time.
+			runtime.Gosched()
+		}
 	}
 	if !c.isEnding() {
 		c.reportRead(err)
@@ -93,7 +100,7 @@ func (c *Conn) readFrame() error {
 		return fmt.Errorf("%w: API key %d, %d bytes, at most %d", ErrFrameTooLarge, p.key, length, limits.FrameBytesMax)
 	}
 
-	if !limits.AnswerSmall && !c.awaitReplies() {
+	if !c.awaitReplies(limits.AnswerSmall) {
 		return errEnding
 	}
 
@@ -204,9 +211,9 @@ func (c *Conn) readPrefix() (length int, p prefix, err error) {
 }
 
 // awaitReplies waits while answers that clients do not take use up the memory
-// that there is for them.
-func (c *Conn) awaitReplies() bool {
-	if c.s.replies.available() {
+// that there is for them: twice over, for a request whose answer is small.
+func (c *Conn) awaitReplies(small bool) bool {
+	if c.s.replies.available() || small && c.s.replies.overdrawn() < c.s.replies.total {
 		return true
 	}
 	n, ok := c.s.replies.take(1, c.stop)
@@ -270,7 +277,7 @@ func (c *Conn) chargeDecoded(r *Request, n, factor int) error {
 }
 
 // receive reads all of b. The client has ReadMax and what BytesPerSecondMin adds;
-// while others wait for the memory, it must keep up that rate after PressedMax.
+// while others wait for the memory, it has less (Settings.PressedMax).
 func (c *Conn) receive(b []byte, from *budget) error {
 	if c.in.Buffered() >= len(b) {
 		_, err := io.ReadFull(c.in, b)
@@ -281,10 +288,10 @@ func (c *Conn) receive(b []byte, from *budget) error {
 	for n := 0; n < len(b); {
 		if since := time.Since(began); since >= armed {
 			waiters := from.waiters()
-			if since >= most || waiters > 0 && since > c.s.set.pressed(waiters, int64(n), sendFloor) {
+			if since >= most || waiters > 0 && since > c.s.set.pressed(waiters, int64(len(b)), from.total, int64(n), sendPart) {
 				return ErrSlow
 			}
-			armed = min(since+c.s.set.PressedMax/sendFloor, most)
+			armed = min(since+c.s.set.PressedMax/sendPart, most)
 			if !c.arm(armed - since) {
 				return errEnding
 			}

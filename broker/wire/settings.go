@@ -19,8 +19,9 @@ type Limits struct {
 	// A frame whose charge is more than the whole budget of small frames draws
 	// on that of large ones; if it is more than that too, it is too large.
 	MemoryFactor int
-	// AnswerSmall says that the answer is never much larger than the request, so
-	// that the request is read also while the memory of answers is used up.
+	// AnswerSmall says that the answer is not much larger than the request, or
+	// reserves its memory, so that the request is read also while the memory of
+	// other answers is used up, but not while twice as much is.
 	AnswerSmall bool
 }
 
@@ -75,8 +76,9 @@ type Settings struct {
 	// transferred: 1 MiB.
 	BytesPerSecondMin int64
 	// PressedMax is how long a client may send or take nothing while others wait
-	// for the memory that it occupies; then it must keep up BytesPerSecondMin: 2 s.
-	// Where many wait it is less, down to a twentieth for what is sent and a
+	// for the memory that it occupies, if that is a sixteenth of all; then it must
+	// keep up BytesPerSecondMin: 2 s. For less memory it is longer; for more, and
+	// where many wait, it is shorter, down to a twentieth for what is sent and a
 	// quarter for what is taken.
 	PressedMax time.Duration
 	// LingerMax is how long a connection that ended in order waits for its
@@ -149,10 +151,14 @@ func (s *Settings) limits(p prefix) (Limits, bool) {
 	return l, known
 }
 
-// pressed returns the time that a client has to transfer n bytes while so many
-// wait for its memory, of which at least PressedMax/floor is without conditions.
-func (s *Settings) pressed(waiters int, n int64, floor time.Duration) time.Duration {
-	return s.transfer(max(s.PressedMax/time.Duration(1+waiters/8), s.PressedMax/floor), n)
+// pressed returns the time that a client has, in which it transferred done bytes,
+// while so many others wait for the memory that it occupies: held of total bytes.
+// It has PressedMax for a sixteenth of it, more for less and less for more, and less
+// the more of them wait, but at least a part of PressedMax.
+func (s *Settings) pressed(waiters int, held, total, done int64, part time.Duration) time.Duration {
+	share := float64(total) / float64(16*max(held, 1)) / (1 + float64(waiters)/8)
+	grace := max(time.Duration(min(share, 60)*float64(s.PressedMax)), s.PressedMax/part)
+	return s.transfer(grace, done)
 }
 
 // transfer returns the time allowed for n bytes on top of base.

@@ -13,9 +13,9 @@ import (
 // have no writev (TLS): the size of a TLS record.
 const outBytes = 16 << 10
 
-// takeFloor is the part of PressedMax that a client has at least that takes
+// takePart is the part of PressedMax that a client has at least that takes
 // answers: it may be at work.
-const takeFloor = 4
+const takePart = 4
 
 // outKeptMax is the number of slices that a connection keeps for its next
 // writev.
@@ -56,11 +56,10 @@ func (c *Conn) writeBatch(batch []*Request) error {
 	if bytes == 0 {
 		return nil
 	}
-	most := c.s.set.transfer(c.s.set.WriteMax, bytes)
 	var err error
 	if tcp, ok := c.nc.(*net.TCPConn); ok {
-		err = c.writev(tcp, batch, most)
-	} else if err = c.nc.SetWriteDeadline(time.Now().Add(most)); err == nil {
+		err = c.writev(tcp, batch, bytes)
+	} else if err = c.nc.SetWriteDeadline(time.Now().Add(c.s.set.transfer(c.s.set.WriteMax, bytes))); err == nil {
 		err = c.writeThrough(batch)
 	}
 	if err == nil {
@@ -71,9 +70,9 @@ func (c *Conn) writeBatch(batch []*Request) error {
 }
 
 // writev hands all parts to the kernel in one call, if they are no more than it
-// takes. The client has so long; while others wait for the memory of answers, it
-// must keep up BytesPerSecondMin after PressedMax.
-func (c *Conn) writev(tcp *net.TCPConn, batch []*Request, most time.Duration) error {
+// takes. While others wait for the memory of answers, the client has less time
+// (Settings.PressedMax).
+func (c *Conn) writev(tcp *net.TCPConn, batch []*Request, bytes int64) error {
 	c.out = c.outKept[:0]
 	for _, r := range batch {
 		if r.headLen > 0 {
@@ -82,7 +81,7 @@ func (c *Conn) writev(tcp *net.TCPConn, batch []*Request, most time.Duration) er
 		}
 	}
 	c.outKept = c.out
-	err := c.writeAll(tcp, most)
+	err := c.writeAll(tcp, bytes, c.s.set.transfer(c.s.set.WriteMax, bytes))
 	clear(c.outKept)
 	c.out = nil
 	if cap(c.outKept) > outKeptMax {
@@ -91,15 +90,16 @@ func (c *Conn) writev(tcp *net.TCPConn, batch []*Request, most time.Duration) er
 	return err
 }
 
-func (c *Conn) writeAll(tcp *net.TCPConn, most time.Duration) error {
+func (c *Conn) writeAll(tcp *net.TCPConn, bytes int64, most time.Duration) error {
+	total := c.s.AnswerBudget()
 	began, written := time.Now(), int64(0)
 	for {
 		since := time.Since(began)
 		waiters := c.s.reserved.waiters() + c.s.replies.waiters()
-		if since >= most || waiters > 0 && since > c.s.set.pressed(waiters, written, takeFloor) {
+		if since >= most || waiters > 0 && since > c.s.set.pressed(waiters, bytes, total, written, takePart) {
 			return ErrSlow
 		}
-		if err := tcp.SetWriteDeadline(began.Add(min(since+c.s.set.PressedMax/takeFloor, most))); err != nil {
+		if err := tcp.SetWriteDeadline(began.Add(min(since+c.s.set.PressedMax/takePart, most))); err != nil {
 			return err
 		}
 		n, err := c.out.WriteTo(tcp)

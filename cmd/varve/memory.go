@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// programBytes is what a broker takes beside what its settings bound: half of
-	// it is the program itself, which the collector does not know of.
+	// programBytes is what a broker takes beside what its settings bound. The
+	// collector does not know of most of it: the program itself, mapped files.
 	programBytes = 128 << 20
 	// checkBytes is what a compressed batch takes that is looked into.
 	checkBytes = 24 << 20
@@ -32,7 +32,7 @@ func boundedMemory(s *config.Broker) int64 {
 	procs := runtime.GOMAXPROCS(0)
 	checks := max(2, procs)
 	rewrites := min(checks, rewritesMax) + max(1, procs/2)
-	return programBytes + 2*s.MemoryRequestBytes + s.MemoryResponseBytes + s.TailCacheBytes + s.TierReadMemoryBytes +
+	return programBytes + 2*s.MemoryRequestBytes + s.MemoryResponseBytes*5/4 + s.TailCacheBytes + s.TierReadMemoryBytes +
 		int64(checks)*checkBytes + int64(rewrites)*rewriteFactor*s.DecompressedMaxBytes
 }
 
@@ -44,7 +44,7 @@ func limitMemory(s *config.Broker) (stop func()) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
-	least := boundedMemory(s) - programBytes/2
+	least := boundedMemory(s) - programBytes
 	limit := least
 	debug.SetMemoryLimit(limit)
 	stopped := make(chan struct{})

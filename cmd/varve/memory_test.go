@@ -20,7 +20,7 @@ func TestBoundedMemoryIsTheSumOfTheSettings(t *testing.T) {
 		more int64
 	}{
 		{"memory.request.bytes=512MiB", 2 * 256 << 20},
-		{"memory.response.bytes=512MiB", 256 << 20},
+		{"memory.response.bytes=512MiB", 320 << 20},
 		{"tail.cache.bytes=256MiB", 128 << 20},
 		{"tier.read.memory.bytes=256MiB", 128 << 20},
 	} {

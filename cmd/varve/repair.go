@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -86,6 +87,9 @@ func runRepair(c *cli.Context) error {
 	fs, err := vfs.OS(dir)
 	if err != nil {
 		return fmt.Errorf("open the data directory %s: %w", dir, err)
+	}
+	if closer, ok := fs.(io.Closer); ok {
+		defer closer.Close()
 	}
 	id, err := repair.ReadIdentity(fs)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/varvelog/varve/internal/invariant"
 )
 
 const (
@@ -55,6 +57,9 @@ var readerPools = [codecs]sync.Pool{
 	None:   {New: func() any { return &Reader{codec: None, dec: new(plainDecoder)} }},
 }
 
+// readersOut counts the Readers that are not closed.
+var readersOut = invariant.NewGauge("readers of compressed records")
+
 // NewReader returns a Reader of src that fails with ErrTooLarge once more than
 // limit bytes come out (0: DefaultMaxDecompressedBytes). It fails with ErrCodec
 // for an unknown codec and with ErrInvalidRecord if src does not start as the
@@ -67,6 +72,7 @@ func NewReader(codec Codec, src []byte, limit int) (*Reader, error) {
 		return nil, fmt.Errorf("decompress %v: %w: no bytes", codec, ErrInvalidRecord)
 	}
 	r := readerPools[codec].Get().(*Reader)
+	readersOut.Add(1)
 	r.limit, r.total, r.pending, r.err = limitOrDefault(limit), 0, nil, nil
 	if err := r.dec.reset(src, r.limit); err != nil {
 		err = r.wrap(err)
@@ -98,6 +104,7 @@ func (r *Reader) Close() {
 	r.dec.release()
 	r.pending = nil
 	r.err = io.ErrClosedPipe
+	readersOut.Add(-1)
 	readerPools[r.codec].Put(r)
 }
 

@@ -39,7 +39,8 @@ func (b *broker) config() node.Config {
 		Cache:     storage.Limits{TailBytes: p.tailBytes, OpenFiles: 4, IndexBytes: 4096},
 		Plan:      s.topicPlan,
 		LoadChain: b.loadChain, RunChain: b.runChain, Letters: letters{}, OutboxBytesMax: p.outboxBytes, Entropy: s.rng.entropy.Uint64,
-		Tier: b.tierConfig(),
+		Tier:  b.tierConfig(),
+		Peers: b.server.peers(), Send: b.send,
 		Report: func(e node.Event) {
 			b.server.log("broker: reports %s: %v", e.Text, e.Err)
 			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, replog.ErrNoSpace) || errors.Is(e.Err, replog.ErrFailed) || errors.Is(e.Err, errLoad) || b.tierTrouble(e) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
@@ -112,6 +113,17 @@ func (b *broker) wake() {
 	})
 }
 
+// send takes a frame for another node.
+func (b *broker) send(to ident.NodeID, frame []byte) {
+	if b.server.disk.lost {
+		return
+	}
+	b.s.net.send(b.server.id, to, frame)
+}
+
+// receive takes a frame of another node.
+func (b *broker) receive(from ident.NodeID, frame []byte) { _ = b.node.Receive(from, frame) }
+
 func (b *broker) tick() {
 	b.later(100*time.Millisecond, func() {
 		b.node.Tick(b.server.now())
@@ -129,6 +141,13 @@ func (b *broker) start(t replog.Task) {
 	}
 	if p.stutter && r.IntN(20) == 0 {
 		done += mean(r, 100*time.Millisecond)
+	}
+	if wait := b.server.disk.stalled.Sub(b.s.now); wait > 0 && (t.Class() == replog.ClassCommit || t.Class() == replog.ClassSync) {
+		if b.s.rng.nodes.IntN(2) == 0 { // the writes before it stall too
+			do += wait
+		} else {
+			done += wait
+		}
 	}
 	b.later(do, func() {
 		err := t.Do()

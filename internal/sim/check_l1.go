@@ -11,6 +11,7 @@ func (s *run) acknowledged(b *batch, a *partition.Append, epoch ident.Epoch) {
 	if other := b.part.acked[a.Base]; other != b {
 		s.fail("L2", "%s: offset %d was told for batch %d and for batch %d", b.part.name, a.Base, other.id, b.id)
 	}
+	s.checkEpoch(b.part, a.Base, epoch, a.Duplicate)
 	s.sawHighWatermark(b.part, epoch, a.Base+ident.Offset(b.header.LastOffsetDelta)+1)
 	s.sawStart(b.part, epoch, a.LogStart)
 	s.checkPlaces(b)
@@ -62,7 +63,7 @@ func (s *run) mayStartAt(p *part, from, to ident.Offset) {
 		if t.retentionBytes >= 0 && left >= t.retentionBytes {
 			return
 		}
-		age := s.now.UnixMilli() - b.header.MaxTimestamp
+		age := s.now.UnixMilli() - b.header.MaxTimestamp + s.skew.Milliseconds()
 		if t.retentionMs < 0 || age <= t.retentionMs {
 			s.fail("L1", "%s: the log starts at %d now, and batch %d at %d was neither deleted nor expired (age %d ms, retention %d ms; %d bytes were left, retention %d)",
 				p.name, to, b.id, bases[i], age, t.retentionMs, left, t.retentionBytes)

@@ -42,7 +42,7 @@ func (s *run) checkRemoval(o *object) {
 		return
 	}
 	// Without a tombstone seen, the broker went before it served again.
-	if age := s.now.Sub(o.unnamed); !o.unnamed.IsZero() && age < s.plan.tierGrace {
+	if age := s.now.Sub(o.unnamed); !o.unnamed.IsZero() && age+s.skew < s.plan.tierGrace {
 		s.fail("S3", "the object of [%d, %d) of %v is deleted %v after the manifest named it; the grace is %v", o.segment.Base, o.segment.End, o.id, age, s.plan.tierGrace)
 	}
 }
@@ -55,7 +55,7 @@ func (s *run) checkDropTopic(b *broker, id ident.TopicID) {
 		s.fail("S3", "the objects of topic %x are to be deleted, which exists", id[:4])
 	}
 	for d := range image.Dropped() {
-		if age := s.now.UnixMilli() - d.DeletedAtMs; d.ID == id && age < s.plan.tierGrace.Milliseconds() {
+		if age := s.now.UnixMilli() - d.DeletedAtMs; d.ID == id && age+s.skew.Milliseconds() < s.plan.tierGrace.Milliseconds() {
 			s.fail("S3", "the objects of topic %x are to be deleted %d ms after it; the grace is %v", id[:4], age, s.plan.tierGrace)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/varvelog/varve/internal/vfs"
 )
@@ -35,6 +36,7 @@ type disk struct {
 	failSync  int    // that many syncs from now one fails; 0: none
 	failUnder string // of files below this directory
 	flips     []flip
+	stalled   time.Time // syncs do not return before
 }
 
 func newDisk(sv *server, capacity int64) *disk {
@@ -97,7 +99,7 @@ func (d *disk) inject(op vfs.Op) error {
 
 // heal ends all that goes wrong on the disk, and all that is about to.
 func (d *disk) heal() {
-	d.cut, d.cutSync, d.failSync, d.flips = 0, false, 0, nil
+	d.cut, d.cutSync, d.failSync, d.flips, d.stalled = 0, false, 0, nil, time.Time{}
 }
 
 // damaged reports whether something below a directory reads wrong.

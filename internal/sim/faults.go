@@ -9,7 +9,7 @@ func (s *run) startFaults() {
 	}
 	var turn func()
 	turn = func() {
-		if s.ending {
+		if !s.faulty() {
 			return
 		}
 		s.after(mean(s.rng.fault, s.plan.faultEvery), turn)

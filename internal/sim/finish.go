@@ -161,6 +161,8 @@ func (s *run) judge() {
 		s.readAll(p)
 		s.checkOneFate(p, letters[p.id])
 		s.checkGenerations(p)
+		s.checkEpochs(p)
+		s.checkReplicas(p)
 		for _, sv := range s.servers {
 			s.checkLayout(p, sv)
 		}

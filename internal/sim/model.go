@@ -34,6 +34,9 @@ type topic struct {
 	id          ident.TopicID
 	state       topicState
 	askedDelete time.Time
+	asked       *broker // to create or delete it, last
+	askedAt     time.Time
+	factor      int16 // replicas
 	parts       []*part
 
 	// The least that any configuration since its creation kept.

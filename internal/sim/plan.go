@@ -23,6 +23,9 @@ const (
 	streamTier
 	streamNodes
 	streamNet
+	streamNodesPlan
+	streamConsumer
+	streamTimeout
 )
 
 func stream(seed, which uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, which)) }
@@ -79,10 +82,10 @@ type plan struct {
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v; chains %v (%v, %v, outbox %d); tier %v (every %v, grace %v, %d uploads, %v, fails %d%%)",
+	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v; chains %v (%v, %v, outbox %d); tier %v (every %v, grace %v, %d uploads, %v, fails %d%%)%v",
 		p.length.Round(time.Millisecond), p.producers, p.idem, p.topics, p.firstFile, p.file, p.walMax, p.diskReserve, p.faultEvery.Round(time.Millisecond),
 		len(p.crash), p.kill, p.cut, p.clean, p.syncError, p.full, p.flipWAL, p.flipSegment, p.disconnect,
-		p.chains, p.chainDelay, p.loadDelay, p.outboxBytes, p.tier, p.tierEvery, p.tierGrace, p.uploadsMax, p.storeDelay, p.storeFails)
+		p.chains, p.chainDelay, p.loadDelay, p.outboxBytes, p.tier, p.tierEvery, p.tierGrace, p.uploadsMax, p.storeDelay, p.storeFails, &p.planNodes)
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }

@@ -1,15 +1,112 @@
 package sim
 
-import "time"
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
 
 // planNodes is the part of a plan that is about several nodes and what goes
-// wrong between and with them. It is drawn from a stream of its own, so that the
+// wrong with and between them. It is drawn from a stream of its own, so that the
 // rest of a plan stays as it is.
 type planNodes struct {
 	nodes          int
 	requestTimeout time.Duration // of clients; 0: they wait for ever
+	consumers      int           // that follow partitions and wait at the end
+
+	without     map[string]bool // features that were switched off
+	faultsUntil time.Duration   // from when on nothing goes wrong; 0: only in the end
+	// What the plan said before several nodes were drawn.
+	wasFull    bool
+	hadReserve int64
+	hadLength  time.Duration
+
+	// Machines.
+	machineEvery time.Duration // mean time between the faults below; 0: none
+	freeze       time.Duration // mean time that a machine stands still; 0: none does
+	stall        time.Duration // mean time that syncs take; 0: as always
+	clock        time.Duration // how far wall clocks are set; 0: never
+	together     bool          // several machines lose power at once
+	flipLive     bool          // bits flip while the broker runs
+
+	// Network.
+	netDelay            time.Duration // mean
+	netOrder            bool          // frames of a link arrive in order
+	netLost, netTwice   int           // of 1,000 frames
+	netLate             int           // of 1,000 frames
+	netLateMax          time.Duration
+	netEvery            time.Duration // mean time between cuts; 0: none
+	netFor              time.Duration // mean time that they last
+	netOneWay, netSplit bool
+	netSlow, netLeaders bool // slow links; leaders are cut off
 }
 
+// String describes what is not as in a plan of one node without these faults.
+func (p *planNodes) String() string {
+	if p.nodes == 1 && p.consumers == 0 && p.machineEvery == 0 {
+		return ""
+	}
+	out := fmt.Sprintf("; %d nodes, %d consumers", p.nodes, p.consumers)
+	if p.machineEvery > 0 {
+		out += fmt.Sprintf("; machines every %v: pause %v stall %v clock %v together %v flips %v", p.machineEvery.Round(time.Millisecond), p.freeze, p.stall, p.clock, p.together, p.flipLive)
+	}
+	if p.nodes > 1 {
+		out += fmt.Sprintf("; net %v in order %v, lost %d twice %d late %d (%v) of 1000, cuts every %v for %v: one way %v split %v slow %v leaders %v; requests time out after %v",
+			p.netDelay, p.netOrder, p.netLost, p.netTwice, p.netLate, p.netLateMax, p.netEvery.Round(time.Millisecond), p.netFor, p.netOneWay, p.netSplit, p.netSlow, p.netLeaders, p.requestTimeout)
+	}
+	return out
+}
+
+// drawNodes draws this part of a plan, after all of the others.
 func (p *plan) drawNodes(seed uint64) {
-	p.nodes = 1
+	r := stream(seed, streamNodesPlan)
+	half := func() bool { return r.IntN(2) == 0 }
+	p.nodes = pick(r, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 3, 3, 3, 4, 5, 5)
+	p.consumers = pick(r, 0, 0, 1, 3)
+	p.requestTimeout = pick(r, time.Second, 3*time.Second, 10*time.Second)
+	p.wasFull, p.hadReserve, p.hadLength = p.full, p.diskReserve, p.length
+	p.drawMachines(r, half)
+	p.drawNet(r, half)
+	if p.nodes == 1 {
+		if p.freeze == 0 && p.stall == 0 {
+			p.requestTimeout = 0
+		}
+		return
+	}
+	p.length = min(p.length, time.Minute)
+	if p.full { // followers that lag need room for what they copy
+		p.full, p.diskReserve = false, 0
+	}
+}
+
+func (p *plan) drawMachines(r *rand.Rand, half func() bool) {
+	every := p.length / time.Duration(1+r.IntN(8))
+	if half() {
+		p.freeze = pick(r, 100*time.Millisecond, time.Second, 5*time.Second)
+	}
+	if r.IntN(3) == 0 {
+		p.stall = pick(r, 500*time.Millisecond, 2*time.Second)
+	}
+	if r.IntN(3) == 0 {
+		p.clock = pick(r, time.Second, time.Minute, 3*time.Hour)
+	}
+	p.together, p.flipLive = half(), r.IntN(4) == 0
+	if p.faultEvery > 0 && r.IntN(4) > 0 && (p.nodes > 1 || half()) {
+		p.machineEvery = every
+	} else {
+		p.freeze, p.stall, p.clock, p.together, p.flipLive = 0, 0, 0, false, false
+	}
+}
+
+func (p *plan) drawNet(r *rand.Rand, half func() bool) {
+	p.netDelay = pick(r, 50*time.Microsecond, time.Millisecond, 10*time.Millisecond)
+	p.netOrder = half()
+	p.netLost, p.netTwice, p.netLate = pick(r, 0, 0, 2, 50), pick(r, 0, 0, 5, 50), pick(r, 0, 0, 5, 30)
+	p.netLateMax = pick(r, 200*time.Millisecond, 2*time.Second, 8*time.Second)
+	p.netEvery = p.length / time.Duration(1+r.IntN(12))
+	p.netFor = pick(r, 300*time.Millisecond, 2*time.Second, 8*time.Second)
+	p.netOneWay, p.netSplit, p.netSlow, p.netLeaders = half(), half(), r.IntN(3) == 0, half()
+	if p.faultEvery == 0 {
+		p.netLost, p.netTwice, p.netLate, p.netEvery = 0, 0, 0, 0
+	}
 }

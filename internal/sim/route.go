@@ -30,7 +30,19 @@ func (s *run) choose(of []*broker) *broker {
 	return of[s.rng.nodes.IntN(len(of))]
 }
 
-// ready returns a broker that takes commands, nil if there is none.
+// controller returns a broker that says that it takes commands, nil if there is
+// none.
+func (s *run) controller() *broker {
+	var out []*broker
+	for _, b := range s.brokers() {
+		if b.node.Controller() && !b.server.frozen {
+			out = append(out, b)
+		}
+	}
+	return s.choose(out)
+}
+
+// ready returns a broker that serves clients, nil if there is none.
 func (s *run) ready() *broker {
 	var out []*broker
 	for _, b := range s.brokers() {
@@ -41,9 +53,9 @@ func (s *run) ready() *broker {
 	return s.choose(out)
 }
 
-// operable is ready, but for a broker that is about to stop.
+// operable is controller, but for a broker that is about to stop.
 func (s *run) operable() *broker {
-	if b := s.ready(); b != nil && !b.server.stopping {
+	if b := s.controller(); b != nil && !b.server.stopping {
 		return b
 	}
 	return nil

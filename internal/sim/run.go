@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"os"
+	mathrand "math/rand/v2"
 	"runtime/debug"
 	"time"
 
@@ -30,12 +32,18 @@ type Stats struct {
 	Letters                                    int // as often as they were read
 	Uploads, Discards, ColdReads               int
 	Objects, Orphans, ObjectsDeleted           int // in the store at the end; of these, named by nothing
+	Pauses, Stalls, ClockJumps                 int
+	Frames, FramesLost                         int
+	FrameBytes                                 int64
+	Terms, Waits                               int // leaders of partitions that were seen; long polls
 }
 
 // Result is what became of a run.
 type Result struct {
 	Seed      uint64
 	Plan      string
+	Nodes     int
+	Without   []string
 	Violation *Violation // nil: none
 	Hash      uint64     // of the trace
 	Last      []string   // its last lines
@@ -46,7 +54,7 @@ type Result struct {
 type run struct {
 	seed  uint64
 	plan  *plan
-	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier, nodes, net *rand.Rand }
+	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier, nodes, net, consumer *mathrand.Rand }
 	now   time.Time
 	queue eventQueue
 	trace trace
@@ -60,6 +68,8 @@ type run struct {
 	groups    *groupWorld
 	// generations of every topic, and whether they are ones with a chain.
 	generations map[ident.TopicID]map[uint64]bool
+	skew        time.Duration // how far any two wall clocks were ever apart, at most
+	consumers   []*consumer
 	ending      bool       // no more faults, no new load
 	broken      *Violation // also if the engine caught the panic, as it does with an apply
 	polled      bool       // the event was a poll, after which there is nothing to be done
@@ -69,14 +79,26 @@ type run struct {
 var begin = time.UnixMilli(1_700_000_000_000)
 
 // Run runs one seed. Each line of the trace goes to out if it is not nil.
-func Run(seed uint64, out io.Writer) (res Result) {
+func Run(seed uint64, out io.Writer) Result {
+	if os.Getenv("VARVE_SIM_NODES") == "" {
+		return RunWithout(seed, []string{"later"}, out)
+	}
+	return RunWithout(seed, nil, out)
+}
+
+// RunWithout runs one seed without some of the features of its plan. It sets the
+// source of random numbers that Raft draws its timeouts from, which is the
+// process's: runs must not overlap.
+func RunWithout(seed uint64, without []string, out io.Writer) (res Result) {
+	defer func(was io.Reader) { rand.Reader = was }(rand.Reader)
+	rand.Reader = &timeouts{stream(seed, streamTimeout)}
 	s := &run{seed: seed, plan: draw(seed), now: begin, generations: map[ident.TopicID]map[uint64]bool{}}
 	s.trace.out, s.trace.start = out, begin
 	s.rng.delay, s.rng.client, s.rng.admin = stream(seed, streamDelay), stream(seed, streamClient), stream(seed, streamAdmin)
 	s.rng.reader, s.rng.fault = stream(seed, streamReader), stream(seed, streamFault)
 	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
 	s.rng.chain, s.rng.tier = stream(seed, streamChain), stream(seed, streamTier)
-	s.rng.nodes, s.rng.net = stream(seed, streamNodes), stream(seed, streamNet)
+	s.rng.nodes, s.rng.net, s.rng.consumer = stream(seed, streamNodes), stream(seed, streamNet), stream(seed, streamConsumer)
 	defer func() {
 		if p := recover(); p != nil {
 			v := s.broken
@@ -86,10 +108,25 @@ func Run(seed uint64, out io.Writer) (res Result) {
 			res.Violation = v
 		}
 		s.stats.Virtual = s.now.Sub(begin)
+		res.Nodes, res.Without = s.plan.nodes, without
 		res.Seed, res.Plan, res.Hash, res.Last, res.Stats = seed, s.plan.String(), s.trace.hash, s.trace.last, s.stats
 	}()
+	if err := s.plan.switchOff(without); err != nil {
+		s.fail("plan", "%v", err)
+	}
 	s.all()
 	return res
+}
+
+// timeouts gives the random bytes that Raft draws its election timeouts from.
+type timeouts struct{ r *mathrand.Rand }
+
+// Read implements io.Reader.
+func (t *timeouts) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(t.r.Uint32())
+	}
+	return len(b), nil
 }
 
 func (s *run) log(format string, args ...any) { s.trace.line(s.now, format, args...) }
@@ -122,6 +159,7 @@ func (s *run) step() {
 			sv.touched = false
 		}
 	}
+	s.wakeConsumers()
 }
 
 // until runs until done says so, at most for some virtual time. It reports
@@ -142,7 +180,7 @@ func (s *run) until(limit time.Duration, done func() bool) bool {
 func (s *run) during(d time.Duration) { s.until(d, func() bool { return false }) }
 
 // mean draws a time with the given mean, never more than ten times it.
-func mean(r *rand.Rand, m time.Duration) time.Duration {
+func mean(r *mathrand.Rand, m time.Duration) time.Duration {
 	return time.Duration(min(r.ExpFloat64(), 10) * float64(m))
 }
 
@@ -176,7 +214,10 @@ func (s *run) all() {
 	s.startAdmin()
 	s.startChains()
 	s.startTierAdmin()
+	s.startConsumers()
 	s.startFaults()
+	s.startMachineFaults()
+	s.startNetFaults()
 	s.during(s.plan.length)
 	s.finish()
 }

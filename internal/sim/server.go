@@ -118,10 +118,10 @@ func (sv *server) down(power bool) {
 	s := sv.s
 	sv.fall(power)
 	wait := mean(s.rng.fault, 300*time.Millisecond)
-	if !s.ending && s.plan.flipWAL && s.rng.fault.IntN(2) == 0 {
+	if s.faulty() && s.plan.flipWAL && s.rng.fault.IntN(2) == 0 {
 		sv.disk.flipInWAL()
 	}
-	if !s.ending && s.plan.cut && s.rng.fault.IntN(3) == 0 {
+	if s.faulty() && s.plan.cut && s.rng.fault.IntN(3) == 0 {
 		sv.disk.cut = 1 + s.rng.fault.IntN(60)
 	}
 	sv.rise(wait)
@@ -146,6 +146,18 @@ func (sv *server) fall(power bool) {
 		sv.log("broker: killed")
 	}
 	s.disconnected(sv)
+}
+
+// peers returns the nodes that vote on the cluster's metadata.
+func (sv *server) peers() []node.Peer {
+	if sv.s.alone() {
+		return nil
+	}
+	var out []node.Peer
+	for _, o := range sv.s.servers {
+		out = append(out, node.Peer{Node: o.id, Replica: ident.ReplicaID(o.id)})
+	}
+	return out
 }
 
 // rise starts the broker again after some time.

@@ -87,7 +87,7 @@ const (
 // trouble draws what goes wrong with the next operation.
 func (st *store) trouble() trouble {
 	r := st.s.rng.tier
-	if st.s.ending || r.IntN(100) >= st.s.plan.storeFails {
+	if !st.s.faulty() || r.IntN(100) >= st.s.plan.storeFails {
 		return fine
 	}
 	return before + trouble(r.IntN(int(troubleEnd-before)))
@@ -141,7 +141,7 @@ func (c cold) answer(what trouble, done func(error)) {
 // the sync fail that makes it count.
 func (st *store) crash(b *broker) {
 	s := st.s
-	if s.ending || s.plan.faultEvery == 0 || s.rng.tier.IntN(40) > 0 {
+	if !s.faulty() || s.plan.faultEvery == 0 || s.rng.tier.IntN(40) > 0 {
 		return
 	}
 	if s.plan.syncError && s.rng.tier.IntN(2) == 0 {
@@ -149,7 +149,7 @@ func (st *store) crash(b *broker) {
 		return
 	}
 	s.after(mean(s.rng.tier, 5*time.Millisecond), func() {
-		if b.lives() && !b.server.stopping && !s.ending {
+		if b.lives() && !b.server.stopping && s.faulty() {
 			b.server.log("fault: power is lost after an answer of the object store")
 			b.server.down(true)
 		}

@@ -214,6 +214,9 @@ func (s *run) settleTier() {
 	s.checkStore()
 	for _, b := range s.brokers() {
 		for _, t := range b.node.TierStates() {
+			if s.newest(t.ID) != b { // what it told as a leader, and is another's now
+				continue
+			}
 			topic, ok := b.node.Image().TopicByID(t.ID.Topic)
 			if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil || at && t.PendingCount > 0 {
 				s.fail("V1", "%s: %d segments wait for the cold tier, %d to be deleted there, %v", t.Topic, t.PendingCount, t.Discarding, t.Err)

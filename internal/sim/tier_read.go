@@ -69,7 +69,7 @@ func (s *run) hold(p *part, b *broker, o *object) {
 	s.after(d, func() {
 		gone := b.lives() && s.store.objects[o.segment.ID] == nil
 		// The grace counts from when the entry, or command, was proposed.
-		if end := maxTime(o.unnamed, p.topic.askedDelete); gone && !since.After(end) {
+		if end := maxTime(o.unnamed, p.topic.askedDelete).Add(s.skew); gone && !since.After(end) {
 			s.fail("S3", "%s: a reader that looked at the manifest %v ago finds its object deleted; the grace is %v", p.name, s.now.Sub(since), s.plan.tierGrace)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/varvelog/varve/internal/invariant"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/wasm/abi"
 )
@@ -81,8 +82,12 @@ var workPool = sync.Pool{New: func() any {
 	return w
 }}
 
+// worksOut counts the works that are not freed.
+var worksOut = invariant.NewGauge("working memory of chains")
+
 func newWork(c *Chain, in *Input) *work {
 	w := workPool.Get().(*work)
+	worksOut.Add(1)
 	w.chain, w.in = c, *in
 	w.stats = make([]StageStats, len(c.stages))
 	for i := range c.stages {
@@ -97,6 +102,7 @@ func newWork(c *Chain, in *Input) *work {
 
 // release gives w back for reuse, without a reference to any batch.
 func (w *work) release() {
+	worksOut.Add(-1)
 	held := cap(w.slots)*slotBytes + cap(w.headers)*headerBytes + cap(w.originals)*originalBytes +
 		cap(w.plain) + cap(w.arena) + cap(w.frame) + cap(w.out) + cap(w.verdicts)*originalBytes + w.builder.Size()
 	if held > maxPooledBytes {

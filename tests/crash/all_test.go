@@ -12,12 +12,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// roundsToBeEverywhere is how many rounds it takes to come by every place, or
+// nearly.
+const roundsToBeEverywhere = 60
+
 // TestCrashAll kills a broker that does everything at the same time: a plain
 // topic that a group reads, a topic with a chain, one that goes to the cold tier
-// and is read from there, and topics that come and go. Every place is its.
+// and is read from there, and topics that come and go. Unless it is called for
+// less, it comes by every place.
 func TestCrashAll(t *testing.T) {
-	points := slices.Concat(logPoints, letterPoints, tierPoints, coldPoints, groupPoints, topicPoints)
+	points := slices.Concat(logPoints, letterPoints, tierPoints, groupPoints, topicPoints)
 	s := besiege(t, "all", points, append([]string{"group.initial.rebalance.delay.ms=0"}, tierSettings...)...)
+	s.everywhere, s.rounds = true, max(s.rounds, min(4*s.rounds, roundsToBeEverywhere))
 	s.chapters(func(chapter int) {
 		plain, chained, tiered := fmt.Sprintf("all-plain-%d", chapter), fmt.Sprintf("all-chain-%d", chapter), fmt.Sprintf("all-tier-%d", chapter)
 		create(t, s.port(), plain, groupPartitions)

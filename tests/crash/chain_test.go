@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func call(t *testing.T, method, url, body string) {
 // again (VARVE_CRASH_ROUNDS). Every acknowledged record is then in the topic or
 // among its dead letters, once.
 func TestCrashChain(t *testing.T) {
-	s := besiege(t, "chain", letterPoints)
+	s := besiege(t, "chain", slices.Concat(letterPoints, commitPoints))
 	s.chapters(func(chapter int) {
 		topic := fmt.Sprintf("crash-chain-%d", chapter)
 		makeChained(t, s, topic)

@@ -17,6 +17,7 @@ func client(t *testing.T, port int, opts ...kgo.Opt) *kgo.Client {
 		kgo.SeedBrokers(fmt.Sprintf("127.0.0.1:%d", port)),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
 		kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.AlwaysRetryEOF(), // a broker that dies when a connection is new is no broker that wants TLS
 	}, opts...)
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {

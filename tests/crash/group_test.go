@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ const groupPartitions = 4
 // and go. A committed offset is never lost or moved back (C2), and no record is
 // skipped (C4).
 func TestCrashGroup(t *testing.T) {
-	s := besiege(t, "group", groupPoints, "group.initial.rebalance.delay.ms=0")
+	s := besiege(t, "group", slices.Concat(groupPoints, commitPoints), "group.initial.rebalance.delay.ms=0")
 	s.chapters(func(chapter int) {
 		topic, group := fmt.Sprintf("crash-group-%d", chapter), fmt.Sprintf("crash-%d", chapter)
 		create(t, s.port(), topic, groupPartitions)

@@ -17,6 +17,10 @@ var (
 		failpoint.CommitDone, failpoint.CommitReplied, failpoint.CheckpointDone, failpoint.SegmentDone,
 		failpoint.SyncDone, failpoint.PrepareDone,
 	}
+	// Anything is produced.
+	commitPoints = []failpoint.Name{
+		"wal.write.before", "wal.write.torn", "wal.sync.before", "wal.sync.after", failpoint.CommitDone, failpoint.CommitReplied,
+	}
 	// Records are dead-lettered.
 	letterPoints = []failpoint.Name{failpoint.LettersBuilt, failpoint.OutboxLanded}
 	// Segments go to the cold tier and leave the disk.
@@ -33,6 +37,11 @@ var (
 		"partition.mkdir.before", "partition.mkdir.after", "mark.create.before", "mark.create.after",
 		"mark.syncdir.before", "mark.syncdir.after", "partition.remove.before", "partition.remove.after",
 		"mark.remove.before", "mark.remove.after", failpoint.TierDelete, failpoint.TierDiscarded,
+	}
+	// A broker starts and finds that indexes are missing.
+	rebuildPoints = []failpoint.Name{
+		"index.create.before", "index.create.after", "index.write.before", "index.write.torn", "index.write.after",
+		"index.rename.before", "index.rename.after",
 	}
 	// A broker starts in an empty directory.
 	firstPoints = []failpoint.Name{

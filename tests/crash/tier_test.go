@@ -3,13 +3,12 @@ package crash
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/varvelog/varve/internal/failpoint"
 )
 
 // earliestLocal is ListOffsets' question for the first offset that is still on
@@ -27,7 +26,7 @@ var tierSettings = []string{
 // tier and leave the disk, and are read from there, and then reads everything
 // back, cold and hot.
 func TestCrashTier(t *testing.T) {
-	s := besiege(t, "tier", append(append([]failpoint.Name{}, tierPoints...), coldPoints...), tierSettings...)
+	s := besiege(t, "tier", slices.Concat(tierPoints, coldPoints), tierSettings...)
 	s.chapters(func(chapter int) {
 		topic := fmt.Sprintf("crash-tier-%d", chapter)
 		makeTiered(t, s.port(), topic, tierPartitions)

@@ -139,7 +139,7 @@ func (a *attack) bound() int64 {
 	rewrites := min(checks, 4) + max(1, procs/2)
 	return 0 +
 		128<<20 + // the program and its tables
-		2*memoryRequest + memoryResponse + tailCache + tierMemory +
+		2*memoryRequest + memoryResponse*5/4 + tailCache + tierMemory +
 		int64(checks)*24<<20 + int64(rewrites)*3*decompressMax +
 		int64(a.conns+100)*24<<10 +
 		a.state

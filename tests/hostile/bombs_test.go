@@ -134,12 +134,12 @@ func bombs(codec string) func(*attack) {
 		batches := [][]byte{
 			batchOf(codecs[codec], pack(a, codec, size, 1)),
 			batchOf(codecs[codec], pack(a, codec, limit-1024, 1)),
-			batchOf(codecs[codec], pack(a, codec, size, 64)),
+			batchOf(codecs[codec], pack(a, codec, size/16, 64)),
 		}
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		accepted, refused, closed := 0, 0, 0
-		for range 4 * a.scale {
+		for range 3 * a.scale {
 			for _, topic := range []string{"plain", "again", "chained"} {
 				for _, batch := range batches {
 					c := a.dial()
@@ -166,7 +166,7 @@ func bombs(codec string) func(*attack) {
 			}
 		}
 		wg.Wait()
-		a.conns = 36 * a.scale
+		a.conns = 27 * a.scale
 		if refused == 0 || closed > 0 {
 			a.t.Errorf("%d accepted, %d refused, %d closed", accepted, refused, closed)
 		}
@@ -189,7 +189,7 @@ func growingBatches(a *attack) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	accepted, refused := 0, 0
-	for range 4 * a.scale {
+	for range 2 * a.scale {
 		c := a.dial()
 		wg.Go(func() {
 			defer c.nc.Close()
@@ -213,7 +213,7 @@ func growingBatches(a *attack) {
 		})
 	}
 	wg.Wait()
-	a.conns = 4 * a.scale
+	a.conns = 2 * a.scale
 	a.wellFormed()
 	if refused == 0 {
 		a.t.Error("nothing was refused")

@@ -195,7 +195,7 @@ func producerIDs(a *attack) {
 	}
 	wg.Wait()
 	a.conns = 16
-	a.state = written.Load() * 4 << 10
+	a.state = written.Load() * 6 << 10
 	a.wellFormed()
 	a.met = fmt.Sprintf("%d ids taken, %d wrote to 4 partitions", taken.Load(), written.Load())
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds what a test waits for something that must happen.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // raw is a connection that sends whatever it likes.
 type raw struct {

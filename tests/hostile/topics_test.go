@@ -81,7 +81,7 @@ func topicFlood(a *attack) {
 		what = fmt.Sprintf("answered with %d KiB", len(body)>>10)
 	}
 	a.conns = 8
-	a.state = made.Load() * 64 << 10
+	a.state = made.Load() * 24 << 10
 	a.wellFormed()
 	a.met = fmt.Sprintf("%d topics made, %d refused; 20,000 configs %s", made.Load(), refused.Load(), what)
 }
@@ -106,6 +106,17 @@ func httpFlood(a *attack) {
 		conns = append(conns, nc)
 	}
 	a.conns = len(conns)
+	// Uploads that are almost complete.
+	module := "POST /v1/plugins HTTP/1.1\r\nHost: x\r\nContent-Length: 16777216\r\n\r\n" + strings.Repeat("\x00", 15<<20)
+	for range 60 * a.scale {
+		nc, err := dial(addr, 3)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		a.t.Cleanup(func() { nc.Close() })
+		go io.WriteString(nc, module)
+		conns = append(conns, nc)
+	}
 	header := strings.Repeat("x", 1<<20)
 	statuses := map[string]int{}
 	for _, q := range []string{

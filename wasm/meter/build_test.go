@@ -125,8 +125,8 @@ func (m *built) bytes() []byte {
 
 // counting returns the module with an exported global "executed" that counts,
 // one instruction at a time, what the package comment says is an instruction,
-// and a global "slack" that adds up, whenever a region is entered, the
-// instructions that it pays for although they may be skipped.
+// but for calls of imports; and a global "slack" that adds up, whenever a region
+// is entered, the instructions that it pays for although they may be skipped.
 func counting(module []byte, o Options) []byte {
 	o, err := o.complete()
 	if err != nil {
@@ -202,7 +202,7 @@ func countingBody(m *module, b body, points []point, counter uint32) []byte {
 			cost = 0
 		case opCall:
 			if in.a < uint32(len(m.imports)) {
-				cost = m.o.ImportCost
+				cost = 0 // importCalls counts these and those through a table
 			}
 		}
 		if cost > 0 {

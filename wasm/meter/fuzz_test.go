@@ -69,7 +69,9 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzDifferential runs random programs beyond those of the tests.
+// FuzzDifferential runs random programs beyond those of the tests: results,
+// traps and memory are those of the original, and the charge is never below the
+// instructions executed nor above them by more than regions may skip.
 func FuzzDifferential(f *testing.F) {
 	for seed := range uint64(8) {
 		f.Add(seed<<40, uint32(seed), ^uint32(0), seed%2 == 0)

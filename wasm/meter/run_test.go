@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -21,6 +22,9 @@ func testOptions() Options {
 	return o
 }
 
+// importCalls counts the calls of env.add.
+var importCalls atomic.Int64
+
 // newRuntime returns a runtime with a host module: env.add(i32, i32) i32.
 func newRuntime(t testing.TB) wazero.Runtime {
 	t.Helper()
@@ -28,7 +32,7 @@ func newRuntime(t testing.TB) wazero.Runtime {
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(1024))
 	t.Cleanup(func() { r.Close(ctx) })
 	_, err := r.NewHostModuleBuilder("env").NewFunctionBuilder().
-		WithFunc(func(a, b uint32) uint32 { return a + b }).Export("add").Instantiate(ctx)
+		WithFunc(func(a, b uint32) uint32 { importCalls.Add(1); return a + b }).Export("add").Instantiate(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +120,9 @@ func same(t *testing.T, r wazero.Runtime, module []byte, o Options, name string,
 	t.Helper()
 	out, _ := rewrite(t, module, o)
 	plain, metered := instantiate(t, r, counting(module, o)), instantiate(t, r, out)
+	calls := importCalls.Load()
 	want, wantErr := plain.ExportedFunction(name).Call(context.Background(), args...)
+	calls = importCalls.Load() - calls
 	got := callMetered(metered, 1<<40, name, args...)
 	if a, b := trapText(wantErr), trapText(got.err); a != b {
 		t.Fatalf("trap %q, rewritten %q (why %d)", a, b, got.why)
@@ -137,7 +143,7 @@ func same(t *testing.T, r wazero.Runtime, module []byte, o Options, name string,
 	if d := getGlobal(metered, DepthGlobal); got.err == nil && d != 0 {
 		t.Fatalf("depth is %d after the call", d)
 	}
-	executed = getGlobal(plain, "executed")
+	executed = getGlobal(plain, "executed") + calls*testOptions().ImportCost
 	if got.charged < executed {
 		t.Fatalf("charged %d for %d instructions", got.charged, executed)
 	}

@@ -2,7 +2,8 @@ package group
 
 import "fmt"
 
-// verify checks what holds between any two calls.
+// verify checks what holds between any two calls. It runs in tests, and in builds
+// with the tag "invariants" at the start of each call that changes something.
 func (s *Shard) verify() error {
 	if s.stopped != nil {
 		return nil
@@ -24,15 +25,15 @@ func (s *Shard) verify() error {
 		}
 		pending += len(g.pending)
 		bytes += groupCost + int64(len(g.id)+len(g.saved))
-		for id := range g.pending {
+		for id := range g.pending { // order: a sum
 			bytes += pendingCost + int64(len(id))
 		}
 		for _, m := range g.order {
 			bytes += m.cost()
 		}
-		for _, t := range g.topics {
+		for _, t := range g.topics { // order: a sum, or any one that is spare
 			bytes += topicCost + int64(len(t.name))
-			for p, e := range t.parts {
+			for p, e := range t.parts { // order: a sum, or any one that is spare
 				if !e.committed && e.flight == 0 || e.flight < 0 {
 					return fmt.Errorf("entry %s-%d is spare", t.name, p)
 				}
@@ -114,7 +115,7 @@ func (g *group) verify() error {
 	if len(g.members) == 0 {
 		return nil
 	}
-	for name, n := range offered {
+	for name, n := range offered { // order: any one will do
 		if g.offered[name] != n {
 			return fmt.Errorf("%s is offered by %d, not %d", name, n, g.offered[name])
 		}
