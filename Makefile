@@ -69,7 +69,7 @@ crash: ## kill a broker ROUNDS=100 times under each load (SEED=n, POINT=name), a
 	VARVE_CRASH_ROUNDS='$(ROUNDS)' VARVE_CRASH_SEED='$(SEED)' VARVE_CRASH_POINT='$(POINT)' $(GO) test ./tests/crash -count=1 -v -timeout 0
 
 hostile: ## attack a broker over raw sockets, SCALE=1 times as wide and long as in CI
-	VARVE_HOSTILE_SCALE='$(SCALE)' $(GO) test ./tests/hostile -run TestHostile -count=1 -v -timeout 0
+	$(GO) vet -tags hostile ./tests/hostile && VARVE_HOSTILE_SCALE='$(SCALE)' $(GO) test -tags hostile ./tests/hostile -run TestHostile -count=1 -v -timeout 0
 
 clients: ## install other people's clients and try the broker with them
 	@scripts/install-clients.sh

@@ -209,6 +209,9 @@ func (t *tierHost) delete(page func(context.Context) (n int, more bool, err erro
 				t.deleted.Add(int64(n))
 			}
 		}
+		if t.b.life.Err() != nil {
+			return // shutting down: nobody is to be told, and the next life deletes again
+		}
 		if err != nil {
 			t.failed.Add(1)
 			t.b.c.Log.Warn(text, "error", err)

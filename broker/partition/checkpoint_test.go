@@ -111,5 +111,9 @@ func FuzzDecodeSettings(f *testing.F) {
 		if s.SegmentBytes < 1 || s.IndexIntervalBytes < 1 || len(rest) > len(b) {
 			t.Fatalf("%+v, %d bytes left of %d", s, len(rest), len(b))
 		}
+		again, left, err := decodeSettings(append(s.appendTo(nil), rest...))
+		if err != nil || again != s || !bytes.Equal(left, rest) {
+			t.Fatalf("%+v is taken as %+v again, %v", s, again, err)
+		}
 	})
 }

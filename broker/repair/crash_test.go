@@ -146,3 +146,20 @@ func writes(t testing.TB, fs vfs.FS, name string) []wal.WriteInfo {
 	}
 	return out
 }
+
+// TestNewLogCountsAtOneStroke: the new log counts from its commit on, with the
+// old files still there, and not before.
+func TestNewLogCountsAtOneStroke(t *testing.T) {
+	l, fs := damagedBoth(t)
+	r, err := Inspect(fs, options(1))
+	l.must(err)
+	log, err := r.plan.salvaged.Prepare(fs, walSettings(5).Entropy, r.plan.groups)
+	l.must(err)
+	if err := wal.Check(fs, walSettings(1)); !errors.Is(err, wal.ErrCorrupt) {
+		t.Fatalf("before the commit: %v", err)
+	}
+	l.must(log.Commit())
+	if err := wal.Check(fs, walSettings(1)); err != nil {
+		t.Fatalf("after the commit: %v", err)
+	}
+}

@@ -17,8 +17,8 @@ type round struct {
 	e        *Engine
 	id       uint64
 	captured []*group
-	open     []*group // of those, the ones whose files are not durable yet
-	flushing map[*group]bool
+	flushing map[*group]bool // of those, the ones whose files are not durable yet
+	waiting  int             // of those, how many are not held by the shared sync
 	logged   bool
 	low      int64
 	reserved int64 // in the write-ahead log; the last block of it is the proof's
@@ -57,24 +57,30 @@ func (e *Engine) advanceRound() {
 	if r.logged {
 		return
 	}
-	left := r.open[:0]
-	for _, g := range r.open {
-		done, stale := g.own.m.Flushed()
-		if done {
-			delete(r.flushing, g)
-			continue
-		}
-		left = append(left, g)
-		if stale {
-			g.capture()
-			e.offer(g)
-		}
-	}
-	clear(r.open[len(left):])
-	r.open = left
-	if len(r.open) == 0 {
+	if len(r.flushing) == 0 {
 		r.log()
 	}
+}
+
+// look asks a group that was offered its work whether it is flushed. Whatever
+// may change that is followed by such an offer.
+func (r *round) look(g *group) {
+	done, stale := g.own.m.Flushed()
+	switch {
+	case done:
+		r.leave(g)
+	case stale:
+		g.capture()
+		r.e.offer(g)
+	}
+}
+
+// leave takes a group out of those that the round waits for.
+func (r *round) leave(g *group) {
+	if r.flushing[g] && !g.own.held {
+		r.waiting--
+	}
+	delete(r.flushing, g)
 }
 
 // beginRound captures the state of every group that changed since the last
@@ -91,8 +97,11 @@ func (e *Engine) beginRound() {
 			continue
 		}
 		g.capture()
-		r.captured, r.open = append(r.captured, g), append(r.open, g)
+		r.captured = append(r.captured, g)
 		r.flushing[g] = true
+		if !g.own.held {
+			r.waiting++
+		}
 		e.offer(g)
 	}
 }
@@ -205,17 +214,13 @@ func (e *Engine) starved() bool {
 // remove forgets a group that was destroyed, or parked before its files were
 // durable.
 func (r *round) remove(g *group) {
-	delete(r.flushing, g)
-	r.captured, r.open = without(r.captured, g), without(r.open, g)
-}
-
-func without(list []*group, g *group) []*group {
-	for i, c := range list {
+	r.leave(g)
+	for i, c := range r.captured {
 		if c == g {
-			return append(list[:i], list[i+1:]...)
+			r.captured = append(r.captured[:i], r.captured[i+1:]...)
+			return
 		}
 	}
-	return list
 }
 
 // log writes the whole checkpoint: new states of the captured groups, the last

@@ -166,6 +166,27 @@ func (d *driver) poll() {
 		d.o.note("task %d;", t.Class())
 		d.tasks = append(d.tasks, t)
 	}
+	d.recount()
+}
+
+// recount checks what a round counts itself.
+func (d *driver) recount() {
+	r := d.e.round
+	if r == nil || d.e.err != nil {
+		return
+	}
+	n := 0
+	for _, g := range r.captured {
+		if done, _ := g.own.m.Flushed(); done == r.flushing[g] && !r.logged {
+			d.o.bad("group %d: flushed %v, the round waits for it: %v", g.id, done, r.flushing[g])
+		}
+		if r.flushing[g] && !g.own.held {
+			n++
+		}
+	}
+	if n != r.waiting {
+		d.o.bad("%d groups are on their way, %d are counted", n, r.waiting)
+	}
 }
 
 func (d *driver) do(i int) {

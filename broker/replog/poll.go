@@ -39,7 +39,7 @@ func (e *Engine) Poll(now time.Time) []Task {
 		}
 	}
 	if e.round != nil {
-		e.advanceRound() // a machine that had nothing to write is flushed by now
+		e.advanceRound() // all may be flushed by now
 	}
 	return e.walTasks(e.sharedTasks(tasks))
 }
@@ -178,12 +178,16 @@ func (g *group) work(tasks []Task) []Task {
 	for {
 		t := g.own.m.Work(flush)
 		if t == nil {
-			return tasks
+			break
 		}
 		g.e.running++
 		g.own.tasks++
 		tasks = append(tasks, &machineTask{Task: t, g: g, own: g.own, shared: flush && g.e.share(t)})
 	}
+	if flush && !g.e.round.logged {
+		g.e.round.look(g)
+	}
+	return tasks
 }
 
 // machineTask remembers whose task it is.

@@ -53,6 +53,9 @@ func (e *Engine) share(t Task) bool {
 
 // hold keeps a task that is written until it is synced.
 func (e *Engine) hold(t *machineTask) {
+	if r := e.round; r != nil && !t.own.held && t.own == t.g.own && r.flushing[t.g] {
+		r.waiting--
+	}
 	t.own.held = true
 	e.sharing.held = append(e.sharing.held, t)
 	e.offer(t.g)
@@ -65,12 +68,8 @@ func (e *Engine) sharedTasks(tasks []Task) []Task {
 	if s.running || len(s.held) == 0 {
 		return tasks
 	}
-	if r := e.round; r != nil && !r.logged && !mutant.On(mutant.SharedSyncEarly) {
-		for _, g := range r.open {
-			if !g.own.held {
-				return tasks
-			}
-		}
+	if r := e.round; r != nil && !r.logged && r.waiting > 0 && !mutant.On(mutant.SharedSyncEarly) {
+		return tasks
 	}
 	t := &sharedTask{fs: e.c.FS, tasks: s.held}
 	s.held, s.running = nil, true
@@ -91,6 +90,9 @@ func (e *Engine) shared(t *sharedTask) {
 	}
 	e.stats.SharedSyncs++
 	for _, m := range t.tasks {
+		if r := e.round; r != nil && m.own.held && m.own == m.g.own && r.flushing[m.g] {
+			r.waiting++
+		}
 		m.own.held = false
 		e.report(m)
 	}

@@ -181,6 +181,7 @@ func (g *group) checkpointed(index uint64) {
 		return
 	}
 	g.stored = nil
+	g.where = nil // nothing was appended since, and nothing before is part of the log
 	for _, m := range s.held {
 		if g.parked != nil {
 			return

@@ -10,7 +10,7 @@ import (
 func benchSettings() Settings {
 	s := DefaultSettings()
 	s.Directory, s.Entropy = testDirectory, smallSettings(1).Entropy
-	s.BytesMax = 1 << 40
+	s.BytesMax = 8 << 30
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
@@ -478,6 +479,26 @@ func fuzzDecompress(f *testing.F, codec Codec) {
 		again, err2 := Decompress(codec, b, limit)
 		if (err == nil) != (err2 == nil) || err == nil && !bytes.Equal(out, again) {
 			t.Fatalf("not the same twice: %v, %v", err, err2)
+		}
+		// A reader in small steps agrees.
+		var steps []byte
+		r, err3 := NewReader(codec, b, limit)
+		if err3 == nil {
+			steps, err3 = io.ReadAll(iotest.OneByteReader(r))
+			r.Close()
+		}
+		if (err == nil) != (err3 == nil) || err == nil && !bytes.Equal(out, steps) {
+			t.Fatalf("whole %d bytes, %v; in steps %d bytes, %v", len(out), err, len(steps), err3)
+		}
+		if err != nil || len(out) > 4<<10 {
+			return
+		}
+		packed, err := Compress(codec, 0, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := Decompress(codec, packed, limit); err != nil || !bytes.Equal(again, out) {
+			t.Fatalf("%d bytes do not survive: %v", len(out), err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/varvelog/varve/broker/coordinator"
@@ -10,7 +11,24 @@ import (
 // checkLeftovers: R2. When all is quiet, a disk holds no directory but those
 // of partitions that exist, and no more write-ahead log than it may.
 func (s *run) checkLeftovers(sv *server) {
+	if why := s.leftover(sv); why != "" {
+		s.fail("R2", "%s", why)
+	}
+}
+
+// leftover tells what is on a disk that should not be there, nothing if all is
+// as it should be.
+func (s *run) leftover(sv *server) string {
 	known := map[string]bool{}
+	current := map[string]string{} // the replica's directory
+	for t := range sv.broker.node.Image().Topics() {
+		for i := range t.Partitions {
+			id := ident.Partition{Topic: t.ID, Index: int32(i)}
+			if at := sv.broker.partition(id); at != nil {
+				current[id.Dir()] = at.Dir()
+			}
+		}
+	}
 	for _, p := range s.model.parts() {
 		known[p.id.Dir()] = true
 	}
@@ -27,7 +45,10 @@ func (s *run) checkLeftovers(sv *server) {
 	for _, e := range sv.disk.list("partitions") {
 		name, _, _ := strings.Cut(e.Name, ".")
 		if !known[name] || strings.HasSuffix(e.Name, ".deleted") {
-			s.fail("R2", "partitions/%s is left of a topic that was deleted", e.Name)
+			return fmt.Sprintf("partitions/%s is left of a topic that was deleted", e.Name)
+		}
+		if now := current[name]; now != "" && now != "partitions/"+e.Name {
+			return fmt.Sprintf("partitions/%s is left; its replica is in %s now", e.Name, now)
 		}
 	}
 	var bytes int64
@@ -35,15 +56,16 @@ func (s *run) checkLeftovers(sv *server) {
 		bytes += e.Size
 	}
 	if bytes > s.plan.walMax+2*s.plan.file {
-		s.fail("R2", "the write-ahead log takes %d bytes, at most %d are allowed", bytes, s.plan.walMax)
+		return fmt.Sprintf("the write-ahead log takes %d bytes, at most %d are allowed", bytes, s.plan.walMax)
 	}
 	for _, p := range s.model.parts() {
-		for _, e := range sv.disk.files(p) {
+		for _, e := range sv.files(p) {
 			if strings.HasSuffix(e.Name, ".tmp") {
-				s.fail("R2", "%s of %s is left over", e.Name, p.name)
+				return fmt.Sprintf("%s of %s is left over", e.Name, p.name)
 			}
 		}
 	}
+	return ""
 }
 
 // checkAnswered: R4. Nothing waits for an answer when all is quiet.

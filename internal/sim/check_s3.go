@@ -11,6 +11,9 @@ import (
 // names reports whether the manifest of a partition that serves names an
 // object. The broker that leads has applied everything that was ever committed.
 func (s *run) names(p ident.Partition, id manifest.ID) bool {
+	if part := s.model.part(p); part != nil && !s.alone() && part.topic.state != live {
+		return false // a leader that does not know of the deletion yet
+	}
 	b := s.newest(p)
 	return b != nil && named(b.partition(p), id)
 }

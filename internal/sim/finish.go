@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -30,11 +31,17 @@ func (s *run) finish() {
 		s.fail("V1", "not every broker is ready %v after the last fault, or one does not answer: %s", recovery, s.condition())
 	}
 	s.resolve()
+	if !s.alone() && !s.until(recovery, func() bool { s.resolve(); return s.decided() }) {
+		s.fail("V1", "a topic is neither created nor deleted %v after the last fault: %s", recovery, s.condition())
+	}
 	for _, p := range s.producers {
 		s.after(0, p.turn) // whoever paused goes on
 	}
 	s.until(recovery, func() bool { return !s.working() || s.answered() })
 	s.allUp()
+	if !s.alone() && !s.until(recovery, s.led) {
+		s.fail("V1", "not every partition has a leader %v after the last fault: %s", recovery, s.condition())
+	}
 	s.works()
 	s.settleGroups()
 	s.quiet()
@@ -50,8 +57,8 @@ func (s *run) finish() {
 	for _, sv := range s.servers {
 		sv.open()
 	}
-	if !s.until(recovery, s.working) {
-		s.fail("V1", "not every broker is ready %v after a loss of power: %s", recovery, s.condition())
+	if !s.until(recovery, func() bool { return s.working() && (s.alone() || s.led()) }) {
+		s.fail("V1", "not every broker is ready %v after a loss of power, or not every partition led: %s", recovery, s.condition())
 	}
 	s.settleGroups()
 	s.quiet()
@@ -64,6 +71,22 @@ func (s *run) working() bool {
 	for _, sv := range s.servers {
 		if sv.broker == nil || !sv.broker.node.Ready() {
 			return false
+		}
+	}
+	return true
+}
+
+// led: V1. It reports whether every partition has a leader that serves.
+func (s *run) led() bool {
+	b := s.ready()
+	if b == nil {
+		return false
+	}
+	for t := range b.node.Image().Topics() {
+		for i := range t.Partitions {
+			if s.newest(ident.Partition{Topic: t.ID, Index: int32(i)}) == nil {
+				return false
+			}
 		}
 	}
 	return true
@@ -144,9 +167,56 @@ func (s *run) idle() bool {
 	return true
 }
 
+// converge waits until the nodes that are behind have applied and written
+// everything.
+func (s *run) converge() {
+	if s.alone() {
+		return
+	}
+	why, limit := "", s.now.Add(recovery)
+	for s.now.Before(limit) {
+		if why = s.behind(); why == "" {
+			return
+		}
+		s.during(500 * time.Millisecond)
+		s.quiet()
+	}
+	s.fail("P1", "the nodes do not come to the same state within %v: %s", recovery, why)
+}
+
+// behind tells what one node has and another has not yet, nothing if they are
+// the same.
+func (s *run) behind() string {
+	for _, sv := range s.servers {
+		if why := s.leftover(sv); why != "" {
+			return why
+		}
+		for _, t := range s.model.topics {
+			_, there := sv.broker.node.Image().TopicByID(t.id)
+			if there != (t.state == live) && (t.state == live || t.state == deleted) {
+				return fmt.Sprintf("topic %s (%x) is %v, in the image of broker %d: %v", t.name, t.id[:4], t.state, sv.id, there)
+			}
+		}
+	}
+	if why := s.replicasDiffer(); why != "" {
+		return why
+	}
+	for _, p := range s.model.parts() {
+		for _, b := range s.brokers() {
+			if at := b.partition(p.id); at != nil {
+				if n, _ := at.OutboxDepth(); n > 0 {
+					return fmt.Sprintf("%s: %d emissions are not delivered at broker %d", p.name, n, b.server.id)
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // judge has every checker look at everything.
 func (s *run) judge() {
 	s.allUp()
+	s.converge()
 	for _, b := range s.brokers() {
 		s.checkTopics(b)
 	}
@@ -155,6 +225,7 @@ func (s *run) judge() {
 		s.checkLeftovers(sv)
 	}
 	s.checkOutboxes()
+	s.checkReplicas()
 	s.checkOffsets()
 	letters := s.readLetters()
 	for _, p := range s.model.parts() {
@@ -162,7 +233,6 @@ func (s *run) judge() {
 		s.checkOneFate(p, letters[p.id])
 		s.checkGenerations(p)
 		s.checkEpochs(p)
-		s.checkReplicas(p)
 		for _, sv := range s.servers {
 			s.checkLayout(p, sv)
 		}

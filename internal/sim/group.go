@@ -57,7 +57,7 @@ func drawGroups(seed uint64, p *plan) *groupPlan {
 		g.crashEvery = p.length / time.Duration(1+r.IntN(20))
 	}
 	g.adminEvery = p.length / time.Duration(2+r.IntN(10))
-	if p.full || r.IntN(5) < 2 {
+	if p.full || r.IntN(5) < 2 || p.without["groups"] || p.without["later"] {
 		g.groups = 0
 	}
 	return g

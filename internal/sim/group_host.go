@@ -89,9 +89,20 @@ func (h *groupHost) Replica(id ident.Partition) *node.Replica { return h.b.node.
 // Post implements coordinator.Broker: what is posted comes in order.
 func (h *groupHost) Post(f func()) { h.b.later(10*time.Microsecond, f) }
 
-// Command implements coordinator.Broker.
+// Command implements coordinator.Broker: the controller takes it.
 func (h *groupHost) Command(c metadata.Command, done func(metadata.Result)) {
-	h.Post(func() { h.b.node.Command(c, done) })
+	h.Post(func() {
+		b := h.w.s.controller()
+		switch {
+		case b == nil:
+			done(metadata.Result{Err: node.ErrNotReady})
+		case b == h.b:
+			b.node.Command(c, done)
+		default:
+			b.touch()
+			b.node.Command(c, func(r metadata.Result) { h.Post(func() { done(r) }) })
+		}
+	})
 }
 
 // Run implements coordinator.Broker.

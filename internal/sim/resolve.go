@@ -49,6 +49,7 @@ func (s *run) askAgain(t *topic) {
 	}
 	br := s.controller()
 	if br == nil {
+		s.soon(t)
 		return
 	}
 	s.log("%v topic %s %x: asked for again", t.state, t.name, t.id[:4])
@@ -101,8 +102,24 @@ func (s *run) askDelete(br *broker, t *topic) {
 
 // soon asks again for what was refused.
 func (s *run) soon(t *topic) {
-	t.asked = nil
-	s.after(300*time.Millisecond, func() { s.askAgain(t) })
+	if t.asked = nil; t.again {
+		return
+	}
+	t.again = true
+	s.after(300*time.Millisecond, func() {
+		t.again = false
+		s.askAgain(t)
+	})
+}
+
+// decided reports whether it is known of every topic whether it exists.
+func (s *run) decided() bool {
+	for _, t := range s.model.topics {
+		if t.state == creating || t.state == deleting {
+			return false
+		}
+	}
+	return true
 }
 
 // drawFactor draws a replication factor.

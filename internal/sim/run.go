@@ -4,8 +4,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"os"
 	mathrand "math/rand/v2"
+	"os"
 	"runtime/debug"
 	"time"
 

@@ -237,6 +237,12 @@ func TestDiskReadOnly(t *testing.T) {
 	a := ail(t)
 	create(t, a.o.Port, diskTopic, diskPartitions)
 	acks := a.filled(4000)
+	a.p.Stop(t) // so that nothing is left to be written behind the last record
+	a.p = broker.Start(t, a.o)
+	a.judge(acks)
+	if said, _, err := a.produce(0); said != nil || err != nil {
+		t.Fatal(said, err)
+	}
 	a.set("readonly")
 	a.judge(acks)
 	said, message, err := a.produce(0)

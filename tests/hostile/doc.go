@@ -16,6 +16,9 @@
 //	    (R4).
 //	H5. The process neither ended nor panicked.
 //
+// The tests have the build tag hostile, since what they measure is not to be
+// shared with other tests; `make hostile` runs them.
+//
 // VARVE_HOSTILE_SCALE multiplies how long and how wide the attacks are; 1 is for
 // CI. The table at the end says what each attack met, the peak and the victim's
 // longest stall.

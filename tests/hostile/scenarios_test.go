@@ -1,3 +1,5 @@
+//go:build hostile
+
 package hostile
 
 // scenarios are all attacks, in the order in which they run.
