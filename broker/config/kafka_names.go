@@ -77,7 +77,7 @@ var kafkaGroups = []kafkaGroup{
 		names: []string{
 			"num.network.threads", "num.io.threads", "background.threads", "num.recovery.threads.per.data.dir", "num.replica.alter.log.dirs.threads",
 			"socket.send.buffer.bytes", "socket.receive.buffer.bytes", "socket.listen.backlog.size", "socket.connection.setup.",
-			"queued.max.request.bytes", "request.timeout.ms", "max.request.partition.size.limit", "fetch.purgatory.", "producer.purgatory.", "delete.records.purgatory.",
+			"queued.max.requests", "queued.max.request.bytes", "request.timeout.ms", "max.request.partition.size.limit", "fetch.purgatory.", "producer.purgatory.", "delete.records.purgatory.",
 		},
 	},
 	{

@@ -29,7 +29,6 @@ type Broker struct {
 	DeleteTopics             bool
 
 	SocketRequestMaxBytes  int64
-	QueuedMaxRequests      int32
 	MaxConnections         int32
 	MaxConnectionsPerIP    int32
 	ConnectionsMaxIdle     time.Duration // negative: never

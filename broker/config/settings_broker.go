@@ -73,10 +73,6 @@ var networkSettings = []setting{
 		Doc: "Largest request. A connection that sends a larger one is closed.",
 	}, field: func(b *Broker) any { return &b.SocketRequestMaxBytes }},
 	{Property: property.Property{
-		Name: "queued.max.requests", Type: property.Int, Default: "500", Bounds: property.AtLeast(1), Scope: property.StaticBroker,
-		Doc: "Requests that may wait for their turn; while there are so many no connection is read.",
-	}, field: func(b *Broker) any { return &b.QueuedMaxRequests }},
-	{Property: property.Property{
 		Name: "memory.request.bytes", Type: property.Bytes, Default: "268435456", Bounds: property.Between(1<<20, 1<<40), Scope: property.StaticBroker,
 		Doc: "Memory for the requests of all connections together, taken before a request is read. At least `socket.request.max.bytes`. Varve's own.",
 	}, field: func(b *Broker) any { return &b.MemoryRequestBytes }},

@@ -177,7 +177,8 @@ func (d *driver) recount() {
 	}
 	n := 0
 	for _, g := range r.captured {
-		if done, _ := g.own.m.Flushed(); done == r.flushing[g] && !r.logged {
+		// One that was offered is looked at when there is a task to spare.
+		if done, _ := g.own.m.Flushed(); done == r.flushing[g] && !r.logged && !g.offered {
 			d.o.bad("group %d: flushed %v, the round waits for it: %v", g.id, done, r.flushing[g])
 		}
 		if r.flushing[g] && !g.own.held {

@@ -21,22 +21,31 @@ type bufferList struct {
 
 // get returns n aligned bytes of any content.
 func (l *bufferList) get(n int) []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n > smallBuffer {
-		if k := len(l.free); k > 0 && cap(l.free[k-1]) >= n {
-			b := l.free[k-1][:n]
-			l.free[k-1] = nil
-			l.free = l.free[:k-1]
-			return b
-		}
-	}
 	size := n
 	if n > smallBuffer {
 		size = max(n, defaultRunBytes)
+		if b := l.take(n); b != nil {
+			return b
+		}
 	}
+	l.mu.Lock()
 	l.held += int64(size)
+	l.mu.Unlock()
 	return vfs.AlignedBuffer(size)[:n]
+}
+
+// take returns n bytes of a spare buffer, nil if there is none of that size.
+func (l *bufferList) take(n int) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := len(l.free)
+	if k == 0 || cap(l.free[k-1]) < n {
+		return nil
+	}
+	b := l.free[k-1][:n]
+	l.free[k-1] = nil
+	l.free = l.free[:k-1]
+	return b
 }
 
 // put takes back what get returned.

@@ -20,8 +20,8 @@ type Limits struct {
 	// IndexBytes is how many bytes of index entries of files stay in memory.
 	// Default 32 MiB.
 	IndexBytes int64
-	// RunBuffers is how many spare buffers for large runs are kept. Each run in
-	// flight has one besides; the owner bounds those. Default 8.
+	// RunBuffers is how many spare buffers for large runs are kept. Each run that
+	// is being written has one besides. Default 4.
 	RunBuffers int
 	// MaxDecompressedBytes bounds what one batch may grow to in a lookup by
 	// time. Default: that of package record.
@@ -57,7 +57,7 @@ func NewCache(limits Limits) *Cache {
 		limits.IndexBytes = 32 << 20
 	}
 	if limits.RunBuffers <= 0 {
-		limits.RunBuffers = 8
+		limits.RunBuffers = 4
 	}
 	if limits.Alloc == nil {
 		limits.Alloc = func(n int) []byte { return make([]byte, n) }

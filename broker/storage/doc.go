@@ -69,9 +69,10 @@
 // it durable: file by file (Flush), or, for a caller that has many logs to sync,
 // by one sync of the whole file system that begins when Write has returned.
 //
-// Memory of runs. NextRun takes a buffer of up to RunBytes and RunDone gives it
-// back; a log has one run in flight, and the owner bounds how many logs have one.
-// Limits.RunBuffers spare ones are kept, and CacheStats counts all of them.
+// Memory of runs. A run names the batches that it writes; they are copied into a
+// buffer, of up to RunBytes, only while DoRun writes it. So there are as many
+// buffers as goroutines call DoRun at once, and Limits.RunBuffers spare ones;
+// CacheStats counts all of them.
 //
 // Concurrency: a Log has one owner, the worker that applies. Every method that
 // changes it, and NextRun, RunDone, Mark, Reached, PlanSync, SyncDone and

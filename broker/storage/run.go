@@ -20,16 +20,15 @@ type Run struct {
 	// Off is where the write starts in the file, a multiple of 4 KiB. It may
 	// repeat bytes that are in the file, always with the same value.
 	Off int64
-	// Data is aligned in memory, and padded with zeros to 4 KiB. The padding
-	// lies behind the end of the segment and is no part of it.
-	Data []byte
 
-	l      *Log
-	g      *segment
-	from   int64 // first new byte
-	to     int64 // end of the new bytes
-	reread bool  // the bytes between Off and from must be read from the file
-	made   bool  // this run created the file
+	l       *Log
+	g       *segment
+	from    int64       // first new byte
+	to      int64       // end of the new bytes
+	before  []byte      // the bytes between Off and from, nil: they must be read from the file
+	entries []tailEntry // that hold the new bytes
+	block   []byte      // what DoRun wrote of the last, incomplete block
+	made    bool        // this run created the file
 }
 
 // Bytes returns how many bytes of batches the run adds to the file.
@@ -52,12 +51,16 @@ func (l *Log) NextRun(min int64) (*Run, bool) {
 	if to-off > l.set.RunBytes {
 		to = off + l.set.RunBytes
 	}
-	r := &Run{
-		Base: g.base, Create: !g.created, Off: off,
-		Data: l.cache.buffers.get(int(roundUp(to - off))),
-		l:    l, g: g, from: g.written, to: to,
+	r := &Run{Base: g.base, Create: !g.created, Off: off, l: l, g: g, from: g.written, to: to}
+	if l.partialOf == g && int64(len(l.partial)) == r.from-off {
+		r.before = l.partial
 	}
-	l.fill(r)
+	first := l.tail.list[l.tail.next:]
+	n := 0
+	for n < len(first) && first[n].g == g && first[n].pos < to {
+		n++
+	}
+	r.entries = append([]tailEntry(nil), first[:n]...)
 	g.busy++
 	l.running = r
 	return r, true
@@ -72,27 +75,28 @@ func (l *Log) firstUnwritten() *segment {
 	return nil
 }
 
-// fill copies the run's bytes from the tail, placements set.
-func (l *Log) fill(r *Run) {
+// fill copies the run's bytes from the tail, placements set, into a buffer of
+// whole blocks, and pads the last one.
+func (r *Run) fill(b []byte) error {
 	head := int(r.from - r.Off)
-	if head > 0 {
-		if l.partialOf == r.g && len(l.partial) == head {
-			copy(r.Data, l.partial)
-		} else {
-			r.reread = true
+	if r.before != nil {
+		copy(b, r.before)
+	} else if head > 0 {
+		if err := r.l.readBlock(r.g, b[:head], r.Off); err != nil {
+			return fmt.Errorf("read last block of %s: %w", r.g.data, err)
 		}
 	}
-	out := r.Data[head : r.to-r.Off]
-	skip := int64(-1)
-	for i := l.tail.next; len(out) > 0; i++ {
-		e := &l.tail.list[i]
-		if skip < 0 {
+	out := b[head : r.to-r.Off]
+	for i := range r.entries {
+		e := &r.entries[i]
+		skip := int64(0)
+		if i == 0 {
 			skip = r.from - e.pos
 		}
 		out = out[e.copyFrom(out, skip):]
-		skip = 0
 	}
-	clear(r.Data[r.to-r.Off:])
+	clear(b[r.to-r.Off:])
+	return nil
 }
 
 // DoRun does the I/O of a run: it makes directory and file as needed, and
@@ -104,28 +108,30 @@ func (l *Log) DoRun(r *Run) error {
 		return fmt.Errorf("open segment %s: %w", r.g.data, err)
 	}
 	defer l.cache.release(h)
-	if r.reread {
-		if err := l.readBlock(r); err != nil {
-			return fmt.Errorf("read last block of %s: %w", r.g.data, err)
-		}
-		r.reread = false
+	b := l.cache.buffers.get(int(roundUp(r.to - r.Off)))
+	defer func() { l.cache.buffers.put(b) }()
+	if err := r.fill(b); err != nil {
+		return err
 	}
-	if _, err := h.WriteAt(r.Data, r.Off); err != nil {
+	if _, err := h.WriteAt(b, r.Off); err != nil {
 		return fmt.Errorf("write %s at %d: %w", r.g.data, r.Off, err)
 	}
 	l.cache.wrote(h.Alignment() > 1)
+	if at := roundDown(r.to); at < r.to {
+		r.block = append([]byte(nil), b[at-r.Off:r.to-r.Off]...)
+	}
 	return nil
 }
 
-// readBlock reads what the block in which a run begins holds already, through
-// the buffered handle: the length has no alignment.
-func (l *Log) readBlock(r *Run) error {
-	h, err := l.cache.acquire(l.fs, r.g)
+// readBlock reads what a block holds already, through the buffered handle: the
+// length has no alignment.
+func (l *Log) readBlock(g *segment, b []byte, off int64) error {
+	h, err := l.cache.acquire(l.fs, g)
 	if err != nil {
 		return err
 	}
 	defer l.cache.release(h)
-	_, err = h.ReadAt(r.Data[:r.from-r.Off], r.Off)
+	_, err = h.ReadAt(b, off)
 	return err
 }
 
@@ -179,23 +185,13 @@ func (l *Log) RunDone(r *Run, err error) {
 	}
 	l.mu.Unlock()
 	if err == nil && !g.discarded {
-		l.keepPartial(r)
+		l.partial, l.partialOf = nil, nil
+		if r.block != nil && r.to < l.set.SegmentBytes && !g.sealed {
+			l.partial, l.partialOf = r.block, g // with which the next run will start
+		}
 		if l.cache.TailOver() > 0 {
 			l.shrinkTail()
 		}
 	}
-	l.cache.buffers.put(r.Data)
-	r.Data = nil
-	invariant.Costly(l.consistent)
-}
-
-// keepPartial keeps the bytes of the last, incomplete block, with which the
-// next run will start.
-func (l *Log) keepPartial(r *Run) {
-	l.partial, l.partialOf = nil, nil
-	if n := r.to - roundDown(r.to); n > 0 && r.to < l.set.SegmentBytes && !r.g.sealed {
-		at := roundDown(r.to) - r.Off
-		l.partial = append([]byte(nil), r.Data[at:at+n]...)
-		l.partialOf = r.g
-	}
+	r.entries, r.before, r.block = nil, nil, nil
 }
