@@ -14,6 +14,7 @@ ROUNDS ?= 100
 SEED   ?=
 POINT  ?=
 SEEDS  ?=
+WITHOUT ?=
 SCALE  ?= 1
 
 .DEFAULT_GOAL := help
@@ -51,8 +52,8 @@ gofmt: ## fail if a Go file is not formatted
 lint: gofmt ## check formatting and the repository's own rules
 	$(GO) test -count=1 ./internal/lint/...
 
-sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many
-	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' $(GO) test -tags invariants ./internal/sim -run TestSeeds -count=1 -timeout 0
+sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many, WITHOUT=flips,tier leaves features out
+	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' VARVE_SIM_WITHOUT='$(WITHOUT)' $(GO) test -tags invariants ./internal/sim -run 'TestSeeds$$' -count=1 -v -timeout 0
 
 mutants: ## prove that the simulator finds planted mistakes
 	$(GO) test -tags mutants ./internal/sim -run TestMutants -count=1 -v -timeout 0

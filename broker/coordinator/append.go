@@ -8,6 +8,7 @@ import (
 	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/failpoint"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -81,7 +82,7 @@ func (s *shard) flush(now time.Time) {
 	switch {
 	case s.busy || s.stopped:
 		return
-	case s.rewriting():
+	case s.rewriting() && !(mutant.On(mutant.OffsetRewound) && len(s.waiting) > 0):
 		s.flushSnapshot(now)
 		return
 	case s.wantsRewrite(now):
@@ -140,6 +141,10 @@ func (s *shard) write(now time.Time, records []group.Record, landed func(*partit
 			a.Err = partition.ErrNotLeader
 			a.Done(a)
 			return
+		}
+		if mutant.On(mutant.CommitBeforeAppend) {
+			a.Done(a)
+			a.Done = func(*partition.Append) {}
 		}
 		s.p.Produce(a)
 	})

@@ -63,8 +63,8 @@ type Core struct {
 // NewCore returns a core that waits for its first Advance. It panics without
 // Settings.Group.Entropy.
 func NewCore(h Edge, s Settings, log *slog.Logger) *Core {
-	if s.snapshotBytes == 0 {
-		s.snapshotBytes = snapshotBatchBytes
+	if s.SnapshotBytes == 0 {
+		s.SnapshotBytes = snapshotBatchBytes
 	}
 	return &Core{h: h, s: s, log: log, writes: map[*partition.Partition]int{}}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 const (
@@ -51,14 +52,14 @@ func (s *shard) beginRewrite(now time.Time) {
 
 // flushSnapshot appends the next part of the snapshot, or ends it.
 func (s *shard) flushSnapshot(now time.Time) {
-	if len(s.parts) == 0 {
+	if len(s.parts) == 0 || s.first >= 0 && mutant.On(mutant.TrimBeforeSnapshot) {
 		s.active = false
 		s.trim()
 		s.flush(now)
 		return
 	}
 	n, bytes := 0, int64(0)
-	for n < len(s.parts) && (n == 0 || bytes < s.c.s.snapshotBytes) {
+	for n < len(s.parts) && (n == 0 || bytes < s.c.s.SnapshotBytes) {
 		bytes += bytesOf(s.parts[n : n+1])
 		n++
 	}

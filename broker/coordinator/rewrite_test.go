@@ -16,7 +16,7 @@ import (
 // nothing is lost (O4).
 func TestRewriteUnderCommits(t *testing.T) {
 	s := testSettings()
-	s.RewriteBytes, s.snapshotBytes = 64<<10, 1
+	s.RewriteBytes, s.SnapshotBytes = 64<<10, 1
 	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), s)
 	w.topic("t", 1)
 	want := map[string]int64{}
@@ -97,7 +97,7 @@ func TestRewriteAfterALoad(t *testing.T) {
 // Records of operations that come within a rewrite lie behind all of it (O4).
 func TestCommitsWithinARewrite(t *testing.T) {
 	s := testSettings()
-	s.Partitions, s.snapshotBytes = 1, 1
+	s.Partitions, s.SnapshotBytes = 1, 1
 	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), s)
 	w.topic("t", 1)
 	for round := range int64(5) {
@@ -137,7 +137,7 @@ func TestCommitsWithinARewrite(t *testing.T) {
 // acknowledged are there, and none goes back (C2, O4).
 func TestCrashesWithinARewrite(t *testing.T) {
 	s := testSettings()
-	s.RewriteBytes, s.Partitions, s.snapshotBytes = 16<<10, 1, 1
+	s.RewriteBytes, s.Partitions, s.SnapshotBytes = 16<<10, 1, 1
 	text := strings.Repeat("x", 1000)
 	rewritten := 0
 	for seed := range uint64(80) {

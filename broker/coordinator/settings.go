@@ -20,8 +20,9 @@ type Settings struct {
 	SegmentBytes      int64
 	// RewriteBytes is the size below which no log is rewritten.
 	RewriteBytes int64
-	// snapshotBytes is the size of a snapshot's batches; 0 is the usual one.
-	snapshotBytes int64
+	// SnapshotBytes is the size of the batches that a log is rewritten with; 0 is
+	// the usual one.
+	SnapshotBytes int64
 }
 
 const (

@@ -7,6 +7,7 @@ import (
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // shard is one partition of the topic, and the groups in it once they are
@@ -38,7 +39,7 @@ type shard struct {
 func (c *Core) begin(p *partition.Partition, o partition.Offsets) *shard {
 	s := &shard{c: c, id: p.ID(), p: p, epoch: o.LeaderEpoch, image: c.h.Image()}
 	c.shards[s.id.Index] = s
-	if o.LogStart == o.HighWatermark && c.writes[p] == 0 {
+	if o.LogStart == o.HighWatermark && c.writes[p] == 0 || mutant.On(mutant.GroupsNotReplayed) {
 		s.serve(group.New(c.s.Group, s), 0)
 	}
 	return s

@@ -7,6 +7,7 @@ import (
 	"github.com/varvelog/varve/broker/group"
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // compare drops the offsets of topics that were deleted since the last time,
@@ -52,7 +53,7 @@ func (s *shard) dropUnknown(now time.Time, last, img *metadata.Image) {
 			old, had := last.Topic(topic)
 			ok = !had || old.ID == t.ID
 		}
-		return ok && (id == t.ID || id == ident.TopicID{})
+		return ok && (id == t.ID || id == ident.TopicID{} || mutant.On(mutant.OldTopicOffsets))
 	}, s.dropped) {
 		s.drops--
 	}

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // group is one classic group. Everything but saved and the committed offsets is
@@ -262,11 +264,14 @@ func (g *group) member(id, instance string) (*member, error) {
 		switch m := g.statics[instance]; {
 		case m == nil:
 			return nil, ErrUnknownMember
-		case m.id != id:
+		case m.id != id && !mutant.On(mutant.FencedInstance):
 			return nil, ErrFencedInstance
 		}
 	}
 	if m := g.members[id]; m != nil {
+		return m, nil
+	}
+	if m := g.statics[instance]; m != nil && mutant.On(mutant.FencedInstance) {
 		return m, nil
 	}
 	return nil, ErrUnknownMember

@@ -1,6 +1,10 @@
 package group
 
-import "time"
+import (
+	"time"
+
+	"github.com/varvelog/varve/internal/mutant"
+)
 
 // The phases of a rebalance: in PreparingRebalance members join, until all have
 // or the time is up; that makes a generation. In CompletingRebalance they ask for
@@ -38,7 +42,9 @@ func (s *Shard) rebalance(now time.Time, g *group, reason string) {
 	case g.initial:
 		s.complete(now, g)
 	default:
-		s.joinBy(g, now.Add(g.rebalanceTimeout()))
+		if !mutant.On(mutant.JoinWithoutEnd) {
+			s.joinBy(g, now.Add(g.rebalanceTimeout()))
+		}
 		s.maybeComplete(now, g)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/internal/invariant"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // Sync handles a SyncGroup. done is called once: when the generation's
@@ -85,6 +86,9 @@ func (s *Shard) assignAll(now time.Time, g *group, assignments []Assignment) {
 		}
 	}
 	v := g.value(func(m *member) []byte { return all[m.id] })
+	if mutant.On(mutant.AssignedEarly) {
+		finish(now, nil)
+	}
 	if err := s.save(now, g, v, finish); err != nil {
 		finish(now, err)
 	}

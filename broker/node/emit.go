@@ -10,6 +10,7 @@ import (
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -117,6 +118,9 @@ func (n *Node) emit(id ident.Partition, r *Replica) {
 	if here == nil || here.Partition == nil || !here.Partition.Leads() {
 		n.deliverThere(d, to, info, x)
 		return
+	}
+	if mutant.On(mutant.TrimUndelivered) {
+		r.Partition.Trim(x.Last+1, now)
 	}
 	d.busy = true
 	x.Done = func(seen uint64, err error) {

@@ -32,7 +32,11 @@ func (p *Partition) apply(e replog.Entry) error {
 	if len(e.Data) == 0 {
 		return nil
 	}
-	d, err := entry.Parse(e.Data)
+	parse := entry.Parse
+	if e.Token != nil { // proposed here, a moment ago
+		parse = entry.ParseOwn
+	}
+	d, err := parse(e.Data)
 	if err != nil {
 		return err
 	}
@@ -172,6 +176,9 @@ func (p *Partition) applyChained(e replog.Entry, d entry.Entry, a *Append) error
 		return err
 	}
 	if v.err != nil || v.duplicate {
+		if mutant.On(mutant.RefusedLetter) {
+			p.outbox.add(p.log.End(), d.Time, c.emissions)
+		}
 		p.answer(a, v.batch.base, v.duplicate, v.err)
 		return nil
 	}

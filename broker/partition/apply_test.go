@@ -217,7 +217,12 @@ func TestHostileEntries(t *testing.T) {
 		h.p.Produce(o.Append)
 		again := h.produce(spec{id: 7, seq: 3})
 		data := h.log.items[0]
-		if err := h.entry(data.data, data.token); err == nil {
+		if name == "bad CRC" { // of an entry that was not proposed here
+			if err := h.other.apply(replog.Entry{Index: 4, Term: h.term, Data: data.data}); err == nil {
+				t.Fatalf("%s: applied", name)
+			}
+			h.p.Dropped(data.token, replog.ErrParked)
+		} else if err := h.entry(data.data, data.token); err == nil {
 			t.Fatalf("%s: applied", name)
 		}
 		if !bytes.Equal(before, h.p.encodeRest()) || at != h.p.log.Mark() || h.p.queued != 0 {

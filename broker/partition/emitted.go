@@ -8,6 +8,7 @@ import (
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -37,7 +38,7 @@ func (p *Partition) Deliver(d *Delivery, now int64) {
 		d.Done(0, err)
 		return
 	}
-	if seen, ok := p.origins[d.Origin]; ok && seen >= d.First {
+	if seen, ok := p.origins[d.Origin]; ok && seen >= d.First && !mutant.On(mutant.LettersTwice) {
 		d.Done(seen, nil)
 		return
 	}
@@ -69,7 +70,7 @@ func (p *Partition) applyEmitted(e replog.Entry, d entry.Entry) error {
 		return fmt.Errorf("emitted batch: %w", errState)
 	}
 	seen, known := p.origins[from]
-	if !known || seen < first {
+	if !known || seen < first || mutant.On(mutant.LettersTwice) {
 		if err := p.appendBatch(p.log.End(), ident.Epoch(e.Term), h, d.Payload); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 	"github.com/varvelog/varve/tiering/manifest"
 )
@@ -149,6 +150,9 @@ func (p *Partition) restore(log *storage.Log, s saved) {
 	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
 	p.desired, p.outbox, p.origins = s.settings, s.outbox, s.origins
 	p.tier = s.tier
+	if mutant.On(mutant.ProducersForgotten) {
+		p.producers = producers{byID: map[int64]*producer{}}
+	}
 	p.incarnation = s.incarnation
 	p.incarnations = max(p.incarnations, p.incarnation, p.c.Incarnation)
 	p.publish()

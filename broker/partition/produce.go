@@ -7,6 +7,7 @@ import (
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -150,7 +151,7 @@ func (p *Partition) Produce(a *Append) {
 		}
 		f.batches = append(f.batches, a)
 	}
-	if a.Entry != nil && a.Generation < p.chains.have && p.chains.chain == nil {
+	if a.Entry != nil && a.Generation < p.chains.have && p.chains.chain == nil && !mutant.On(mutant.GenerationBack) {
 		// Prepared before the chain was detached: it has seen no chain, which
 		// is what holds now.
 		a.regenerate(p.chains.have)
@@ -201,7 +202,7 @@ func (p *Partition) sequenced(a *Append, q sequence) bool {
 		p.marks.lift(q.id) // the marked batch came in through another leader
 		marked = false
 	}
-	if p.marks.refuses(q) {
+	if p.marks.refuses(q) && !mutant.On(mutant.MarksIgnored) {
 		a.finish(ErrOutOfOrder)
 		return true
 	}

@@ -27,8 +27,9 @@ type Config struct {
 	// the replay debt grows. WaitMax is how long each waits at most.
 	WaitBytesMax int64
 	WaitMax      time.Duration
-	// TasksMax bounds the machines' tasks that are performed at one time, and so
-	// the memory of their buffers.
+	// TasksMax bounds the machines' tasks that are handed out at one time. Tasks
+	// take memory only while they are performed, so it may be well above the number
+	// of those who perform them: they then find work without waiting for the owner.
 	TasksMax int
 	// SyncEach has every machine sync its own files for a checkpoint, also where
 	// one sync of the file system could do it for all. That one waits for what
@@ -48,7 +49,7 @@ type Config struct {
 func DefaultConfig(fs vfs.FS) Config {
 	return Config{
 		FS: fs, WAL: wal.DefaultSettings(), WaitBytesMax: 64 << 20, WaitMax: 10 * time.Second,
-		DiskReserve: 64 << 20, TasksMax: 8, KeepBytes: 1 << 20, KeepBytesMax: 64 << 20,
+		DiskReserve: 64 << 20, TasksMax: 64, KeepBytes: 1 << 20, KeepBytesMax: 64 << 20,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/invariant"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // group is one started Raft group.
@@ -235,7 +236,7 @@ func (g *group) storageAppend(m raftpb.Message) {
 	if m.Term != 0 || m.Vote != 0 || m.Commit != 0 {
 		hard = raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
-	if len(m.Entries) == 0 && hard.Term == g.logged.Term && hard.Vote == g.logged.Vote {
+	if len(m.Entries) == 0 && hard.Term == g.logged.Term && (hard.Vote == g.logged.Vote || mutant.On(mutant.VoteForgotten)) {
 		g.logged.Commit = hard.Commit
 		if n := len(g.flight); n > 0 {
 			g.flight[n-1].responses = append(g.flight[n-1].responses, m.Responses...)
@@ -246,6 +247,9 @@ func (g *group) storageAppend(m raftpb.Message) {
 	}
 	g.logged = hard
 	g.changed = true
+	if mutant.On(mutant.AckBeforeSync) && len(m.Entries) > 0 && m.Responses[0].To != uint64(g.replica) {
+		g.deliver(m.Responses[:1])
+	}
 	t := &appendToken{g: g, entries: m.Entries, responses: m.Responses}
 	g.flight = append(g.flight, t)
 	n := len(m.Entries)
@@ -366,7 +370,7 @@ func (g *group) apply(e *raftpb.Entry) error {
 	}
 	g.applied, g.appliedT, g.changed = e.Index, e.Term, true
 	g.e.offer(g)
-	if s := g.rn.BasicStatus(); !g.leading && s.RaftState == raft.StateLeader && s.Term == e.Term {
+	if s := g.rn.BasicStatus(); !g.leading && s.RaftState == raft.StateLeader && (s.Term == e.Term || mutant.On(mutant.LeadEarly)) {
 		g.leading = true
 		g.own.m.Lead(e.Term)
 	}
@@ -471,7 +475,7 @@ func (g *group) supersede(first uint64) {
 func (g *group) low(index uint64) int64 {
 	low := g.e.wal.Tail()
 	for _, s := range g.where {
-		if s.last > index {
+		if s.last > index && !mutant.On(mutant.LogRemovedEarly) {
 			low = min(low, s.position)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -34,6 +35,9 @@ func Open(fs vfs.FS, dir string, at Position, set Settings, cache *Cache) (*Log,
 	o := opening{l: l, at: at}
 	if err := o.load(entries); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	if g := l.active(); g != nil && mutant.On(mutant.OffsetsReused) {
+		l.end = g.base
 	}
 	l.AdvanceStart(at.LogStart)
 	return l, nil

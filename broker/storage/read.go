@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -197,6 +198,9 @@ func (r *reading) fromTail(t *tail) {
 	for i := range n {
 		e := &t.list[first+i]
 		e.placement(&heads[i])
+		if mutant.On(mutant.TailAsSent) {
+			copy(heads[i][:], e.payload)
+		}
 		r.chunk.Buffers = append(r.chunk.Buffers, heads[i][:], e.payload[placementSize:])
 		r.took(e.base, e.last, int64(len(e.payload)))
 	}

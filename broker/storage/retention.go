@@ -1,6 +1,9 @@
 package storage
 
-import "github.com/varvelog/varve/internal/ident"
+import (
+	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
+)
 
 // Unlimited turns a limit of RetentionSettings off.
 const Unlimited = -1
@@ -46,7 +49,7 @@ func PlanRetention(now int64, s RetentionSettings, segs []SegmentInfo, active Se
 	}
 	over := total - s.Bytes
 	expired := func(g SegmentInfo) bool {
-		if s.Bytes > Unlimited && over >= g.Bytes {
+		if s.Bytes > Unlimited && (over >= g.Bytes || over > 0 && mutant.On(mutant.RetentionTooMuch)) {
 			return true
 		}
 		if g.Bytes == 0 && s.Ms > Unlimited { // a hole keeps nothing

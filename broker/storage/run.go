@@ -194,4 +194,5 @@ func (l *Log) RunDone(r *Run, err error) {
 		}
 	}
 	r.entries, r.before, r.block = nil, nil, nil
+	invariant.Costly(l.consistent)
 }

@@ -26,7 +26,10 @@ func FuzzOpen(f *testing.F) {
 		if len(mutations) > 0 && mutations[0] >= 128 {
 			disk, _, _ = reusedDisk(t, 5)
 		}
+		forged := false // a checksum that holds although what it covers was changed
 		for n := 0; len(mutations) >= 6 && n < 32; n++ {
+			kind := mutations[0] % 6
+			forged = forged || kind >= 2 && kind <= 4
 			mutate(t, disk, mutations[:6])
 			mutations = mutations[6:]
 		}
@@ -50,8 +53,12 @@ func FuzzOpen(f *testing.F) {
 		}
 		mustWrite(t, l, Record{Kind: KindProof})
 		l.Close()
-		// What was accepted once is accepted again.
+		// What was accepted once is accepted again. A write that claims what never
+		// was may contradict only what the first start added: that is refused.
 		again, _, err := Open(disk, smallSettings(3))
+		if forged && errors.Is(err, ErrCorrupt) {
+			return
+		}
 		if err != nil {
 			t.Fatalf("the second time: %v", err)
 		}

@@ -310,6 +310,9 @@ func (l *Log) build(n int, size int64) *Write {
 		length: uint32(size - writeHeader), count: uint32(n),
 	}
 	l.cur.off += total
+	if mutant.On(mutant.BlockRewritten) && total > Block {
+		l.cur.off -= Block
+	}
 	l.previous = w.end
 	l.inflight = w
 	return w

@@ -27,6 +27,7 @@ func TestChargeBeyondItsBudget(t *testing.T) {
 		}
 		r.Reply()
 		cl.expect(1, nil)
+		g.eventually("it is given back", func() bool { s := g.s.Stats(); return s.SmallBytes+s.LargeBytes == 0 })
 	}
 	cl := g.dial()
 	cl.send(keyMetadata, 0, 1, make([]byte, large/factor))

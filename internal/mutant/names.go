@@ -30,9 +30,9 @@ const (
 
 // All lists every planted bug.
 func All() []Name {
-	return []Name{
+	return append([]Name{
 		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
 		CorruptAsTorn, SharedSyncEarly, UnlinkEarly, RetentionNeedsSpace, NoDeduplication, SettingsReadAtApply,
 		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, DropKeepsLogStart, ForgetUndeleted, StaleTailKept, SnapshotBeforeDurable,
-	}
+	}, state()...)
 }

@@ -42,11 +42,11 @@ func (p *proc) checkOwners(id int, list []place) {
 // mustRefuse: C1. A commit of a process that was told of an earlier generation
 // than another one was, or that has a successor which serves, does not count. It
 // returns why, nothing if it may be accepted.
-func (g *simGroup) mustRefuse(p *proc) string {
+func (g *simGroup) mustRefuse(p *proc, told int) string {
 	switch {
 	case p == nil || g.simple || p.stale:
 		return ""
-	case p.generation < g.newest:
+	case told < g.newest:
 		return fmt.Sprintf("generation %d was told before", g.newest)
 	case p.zombie() && p.slot.instance != "" && !p.slot.proc.stale && !p.slot.proc.synced.IsZero():
 		return "its instance has another member"

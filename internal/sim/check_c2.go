@@ -16,7 +16,7 @@ type attempt struct {
 	id     int
 	at     place
 	topic  ident.TopicID
-	offset int64 // -1: a deletion
+	offset int64     // -1: a deletion
 	q      *position // that it is of
 
 	sent    time.Time

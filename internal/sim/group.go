@@ -21,6 +21,7 @@ type groupPlan struct {
 	initialDelay    time.Duration
 	retention       time.Duration // of offsets; 0: longer than any run
 	rewriteBytes    int64         // of a log that is written anew
+	snapshotBytes   int64         // of a part of what it is written with
 	pollEvery       time.Duration // mean time between the fetches of a consumer
 	commitEvery     time.Duration
 	netDelay        time.Duration // mean time of a request, and of an answer
@@ -34,8 +35,8 @@ func (p *groupPlan) String() string {
 	if p.groups == 0 {
 		return "no groups"
 	}
-	return fmt.Sprintf("%d groups of up to %d on %d partitions, session %v, rebalance %v, delay %v, retention %v, rewrite %d, poll %v, commit %v, net %v, loses %d%%, crash %v, admin %v",
-		p.groups, p.members, p.parts, p.sessionMax, p.rebalanceMax, p.initialDelay, p.retention, p.rewriteBytes, p.pollEvery, p.commitEvery, p.netDelay, p.lossPercent, p.crashEvery, p.adminEvery)
+	return fmt.Sprintf("%d groups of up to %d on %d partitions, session %v, rebalance %v, delay %v, retention %v, rewrite %d in parts of %d, poll %v, commit %v, net %v, loses %d%%, crash %v, admin %v",
+		p.groups, p.members, p.parts, p.sessionMax, p.rebalanceMax, p.initialDelay, p.retention, p.rewriteBytes, p.snapshotBytes, p.pollEvery, p.commitEvery, p.netDelay, p.lossPercent, p.crashEvery, p.adminEvery)
 }
 
 // drawGroups draws it. A small disk is sized for its topics alone.
@@ -45,8 +46,8 @@ func drawGroups(seed uint64, p *plan) *groupPlan {
 		groups: 1 + r.IntN(3), members: 1 + r.IntN(4), parts: 1 + r.Int32N(3),
 		sessionMax: pick(r, time.Second, 3*time.Second, 5*time.Second), rebalanceMax: pick(r, time.Second, 4*time.Second),
 		initialDelay: pick(r, 0, 300*time.Millisecond, 2*time.Second),
-		rewriteBytes: pick(r, int64(2<<10), 8<<10, 64<<10),
-		pollEvery:    pick(r, 50*time.Millisecond, 300*time.Millisecond), commitEvery: pick(r, 100*time.Millisecond, time.Second),
+		rewriteBytes: pick(r, int64(2<<10), 8<<10, 64<<10), snapshotBytes: pick(r, int64(100), 1000, 512<<10),
+		pollEvery: pick(r, 50*time.Millisecond, 300*time.Millisecond), commitEvery: pick(r, 100*time.Millisecond, time.Second),
 		netDelay: pick(r, 200*time.Microsecond, 5*time.Millisecond),
 	}
 	if r.IntN(4) == 0 {
@@ -57,7 +58,7 @@ func drawGroups(seed uint64, p *plan) *groupPlan {
 		g.crashEvery = p.length / time.Duration(1+r.IntN(20))
 	}
 	g.adminEvery = p.length / time.Duration(2+r.IntN(10))
-	if p.full || r.IntN(5) < 2 || p.without["groups"] || p.without["later"] {
+	if p.full || r.IntN(5) < 2 {
 		g.groups = 0
 	}
 	return g
@@ -84,16 +85,17 @@ type simGroup struct {
 	session     time.Duration
 	rebalance   time.Duration
 	slots       []*slot
+	deleting    int  // deletions of which the end is not known
 	away        bool // all members stay away for a while, so that it becomes empty
 
 	registers   map[place]*register
-	processed   map[place]map[int64]bool // base offsets of batches
-	processedOf map[place]*part          // and whose they are
-	owners      map[int]*generation      // told, of this incarnation
-	newest      int                      // generation told to anybody, of this incarnation
-	assigned    []place                  // what there was when a leader assigned last
-	preparing   preparing                // what C3 saw last
-	at          *broker                  // that coordinated it last
+	processed   map[place]map[int64]bool  // base offsets of batches
+	processedOf map[place]*part           // and whose they are
+	owners      map[int]*generation       // told, of this incarnation
+	newest      int                       // generation told to anybody, of this incarnation
+	assigned    []place                   // what there was when a leader assigned last
+	preparing   preparing                 // what C3 saw last
+	at          *broker                   // that coordinated it last
 	served      map[ident.Epoch]time.Time // when one who leads its partition first did
 }
 
@@ -323,6 +325,14 @@ func (g *simGroup) incarnate() {
 	g.owners, g.newest = map[int]*generation{}, -1
 	for _, p := range g.procs() {
 		p.stale = true
+	}
+}
+
+// mayBeAnother is for a coordinator that begins: the one before may have deleted
+// the group, asked to or for its age, without anybody having heard of it.
+func (g *simGroup) mayBeAnother() {
+	if g.deleting > 0 || g.w.plan.retention > 0 {
+		g.incarnate()
 	}
 }
 

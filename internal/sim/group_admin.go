@@ -136,6 +136,7 @@ func (g *simGroup) deleteGroup() {
 	w := g.w
 	w.s.log("group %s: delete it", g.id)
 	arrived, settle := g.remove(g.wanted())
+	g.deleting++
 	w.ask(g, "delete group", 5*time.Second, func(h *groupHost, now time.Time, s *group.Shard, answer func(error)) {
 		arrived(h)
 		s.DeleteGroup(now, g.id, func(err error) {
@@ -146,6 +147,9 @@ func (g *simGroup) deleteGroup() {
 		})
 	}, func(err error) {
 		w.s.log("group %s: deleted: %v", g.id, err)
+		if err == nil || !unsure(err) {
+			g.deleting--
+		}
 		settle(err)
 	})
 	if !g.surelySubscribed() {
@@ -160,5 +164,5 @@ func (g *simGroup) rewind(at place, p *part) {
 		return
 	}
 	to := int64(o.LogStart)
-	g.commit(nil, []*attempt{{at: at, topic: p.topic.id, offset: to}}, func(error) {})
+	g.commit(nil, -1, []*attempt{{at: at, topic: p.topic.id, offset: to}}, func(error) {})
 }

@@ -188,15 +188,16 @@ func (p *proc) commit(list []place, done func(error)) {
 		done(nil)
 		return
 	}
-	p.slot.g.commit(p, commits, done)
+	p.slot.g.commit(p, p.generation, commits, done)
 }
 
-// commit commits offsets as a member, or as nobody if there is none.
-func (g *simGroup) commit(p *proc, commits []*attempt, done func(error)) {
+// commit commits offsets as a member of a generation, or as nobody if there is
+// none.
+func (g *simGroup) commit(p *proc, generation int, commits []*attempt, done func(error)) {
 	w := g.w
 	r := group.CommitRequest{GroupID: g.id, Generation: -1, Retention: -1}
 	if p != nil && !g.simple {
-		r.MemberID, r.InstanceID, r.Generation = p.memberID, p.slot.instance, int32(p.generation)
+		r.MemberID, r.InstanceID, r.Generation = p.memberID, p.slot.instance, int32(generation)
 	}
 	for _, c := range commits {
 		w.nextID++
@@ -204,7 +205,7 @@ func (g *simGroup) commit(p *proc, commits []*attempt, done func(error)) {
 		g.register(c.at).add(c)
 		w.s.log("group %s: commit %d of generation %d: %s-%d at %d", g.id, c.id, r.Generation, c.at.name, c.at.index, c.offset)
 	}
-	fenced := g.mustRefuse(p)
+	fenced := g.mustRefuse(p, generation)
 	var open []*attempt
 	var errs []error
 	w.ask(g, "commit", 5*time.Second, func(h *groupHost, now time.Time, s *group.Shard, answer func(error)) {

@@ -71,7 +71,7 @@ func (w *groupWorld) newHost(b *broker) *groupHost {
 		return b
 	}
 	h.core = coordinator.NewCore(h, coordinator.Settings{
-		Group: c, Partitions: w.plan.parts, ReplicationFactor: 3, SegmentBytes: 8 << 10, RewriteBytes: w.plan.rewriteBytes,
+		Group: c, Partitions: w.plan.parts, ReplicationFactor: 3, SegmentBytes: 8 << 10, RewriteBytes: w.plan.rewriteBytes, SnapshotBytes: w.plan.snapshotBytes,
 	}, slog.New(groupLog{w.s}))
 	h.advance()
 	return h
@@ -89,20 +89,9 @@ func (h *groupHost) Replica(id ident.Partition) *node.Replica { return h.b.node.
 // Post implements coordinator.Broker: what is posted comes in order.
 func (h *groupHost) Post(f func()) { h.b.later(10*time.Microsecond, f) }
 
-// Command implements coordinator.Broker: the controller takes it.
+// Command implements coordinator.Broker.
 func (h *groupHost) Command(c metadata.Command, done func(metadata.Result)) {
-	h.Post(func() {
-		b := h.w.s.controller()
-		switch {
-		case b == nil:
-			done(metadata.Result{Err: node.ErrNotReady})
-		case b == h.b:
-			b.node.Command(c, done)
-		default:
-			b.touch()
-			b.node.Command(c, func(r metadata.Result) { h.Post(func() { done(r) }) })
-		}
-	})
+	h.Post(func() { h.b.node.Command(c, done) })
 }
 
 // Run implements coordinator.Broker.
@@ -179,7 +168,7 @@ type ask struct {
 	what     string
 	at       time.Time
 	deadline time.Time
-	life     *broker // that it was sent to
+	life     *broker     // that it was sent to
 	answered bool        // by the coordinator
 	over     bool        // the client knows
 	done     func(error) // of the client
@@ -227,6 +216,7 @@ func (w *groupWorld) ask(g *simGroup, what string, patience time.Duration, do fu
 			}
 			if epoch := h.epoch(g); g.served[epoch].IsZero() {
 				g.served[epoch] = s.now
+				g.mayBeAnother()
 			}
 			do(h, now, sh, answer)
 		})

@@ -30,6 +30,8 @@ type proc struct {
 	assigned   []place // as the leader: what there was to assign
 	given      []place // its assignment
 	owned      map[place]*position
+	late       []*attempt // to commit for an earlier generation
+	before     int        // which that was
 	backoff    time.Duration
 	paused     time.Time // it sleeps until then
 	ended      bool
@@ -194,6 +196,12 @@ func (p *proc) told(assignment []byte) {
 	id, list := decodeAssignment(assignment)
 	p.log("assignment %d of generation %d: %v", id, p.generation, list)
 	p.state, p.synced, p.given = stable, p.w.s.now, list
+	if len(p.late) > 0 && p.before < p.generation && p.w.rng.IntN(3) == 0 {
+		// Something that was held up commits what the member had before, which
+		// must not count: another may have it by now.
+		p.slot.g.commit(p, p.before, p.late, func(error) {})
+	}
+	p.late = nil
 	p.checkOwners(id, list)
 	var revoked []place
 	for _, at := range p.places() {
@@ -257,11 +265,22 @@ func (p *proc) revoke(then func()) {
 		return
 	}
 	list := p.places()
-	p.given = nil
+	p.given, p.late, p.before = nil, p.positions(), p.generation
 	p.commit(list, func(error) { next() })
 	for _, at := range list {
 		delete(p.owned, at)
 	}
+}
+
+// positions are the commits of what the member has.
+func (p *proc) positions() []*attempt {
+	var out []*attempt
+	for _, at := range p.places() {
+		if q := p.owned[at]; q.known {
+			out = append(out, &attempt{at: at, topic: q.part.topic.id, offset: q.at})
+		}
+	}
+	return out
 }
 
 // lose gives up what the member had and is not the owner of any more. Now and

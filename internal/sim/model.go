@@ -36,7 +36,7 @@ type topic struct {
 	askedDelete time.Time
 	asked       *broker // to create or delete it, last
 	askedAt     time.Time
-	again       bool // it will be asked again soon
+	again       bool  // it will be asked again soon
 	factor      int16 // replicas
 	parts       []*part
 

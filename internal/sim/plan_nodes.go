@@ -20,6 +20,7 @@ type planNodes struct {
 	wasFull    bool
 	hadReserve int64
 	hadLength  time.Duration
+	hadFiles   [3]int64
 
 	// Machines.
 	machineEvery time.Duration // mean time between the faults below; 0: none
@@ -64,7 +65,7 @@ func (p *plan) drawNodes(seed uint64) {
 	p.nodes = pick(r, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 3, 3, 3, 4, 5, 5)
 	p.consumers = pick(r, 0, 0, 1, 3)
 	p.requestTimeout = pick(r, time.Second, 3*time.Second, 10*time.Second)
-	p.wasFull, p.hadReserve, p.hadLength = p.full, p.diskReserve, p.length
+	p.wasFull, p.hadReserve, p.hadLength, p.hadFiles = p.full, p.diskReserve, p.length, [3]int64{p.firstFile, p.file, p.walMax}
 	p.drawMachines(r, half)
 	p.drawNet(r, half)
 	if p.nodes == 1 {
@@ -74,6 +75,9 @@ func (p *plan) drawNodes(seed uint64) {
 		return
 	}
 	p.length = min(p.length, time.Minute)
+	// A follower must have room for a whole message beside what it keeps for a
+	// checkpoint.
+	p.firstFile, p.file, p.walMax = max(p.firstFile, 128<<10), max(p.file, 256<<10), max(p.walMax, 2<<20)
 	if p.full { // followers that lag need room for what they copy
 		p.full, p.diskReserve = false, 0
 	}

@@ -35,7 +35,7 @@ type Stats struct {
 	Pauses, Stalls, ClockJumps                 int
 	Frames, FramesLost                         int
 	FrameBytes                                 int64
-	Terms, Waits                               int // leaders of partitions that were seen; long polls
+	Waits                                      int // long polls
 }
 
 // Result is what became of a run.
@@ -80,8 +80,8 @@ var begin = time.UnixMilli(1_700_000_000_000)
 
 // Run runs one seed. Each line of the trace goes to out if it is not nil.
 func Run(seed uint64, out io.Writer) Result {
-	if os.Getenv("VARVE_SIM_NODES") == "" {
-		return RunWithout(seed, []string{"later"}, out)
+	if draw(seed).nodes > 1 && os.Getenv("VARVE_SIM_NODES") == "" {
+		return RunWithout(seed, []string{"groups"}, out)
 	}
 	return RunWithout(seed, nil, out)
 }

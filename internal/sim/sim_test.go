@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // number reads a number from the environment.
@@ -23,33 +24,36 @@ func number(t *testing.T, name string) (uint64, bool) {
 	return n, true
 }
 
+// switchedOff reads VARVE_SIM_WITHOUT, the features that runs do without.
+func switchedOff() []string {
+	return strings.FieldsFunc(os.Getenv("VARVE_SIM_WITHOUT"), func(r rune) bool { return r == ',' })
+}
+
 // report describes a run that broke an invariant.
 func report(r *Result) string {
-	return fmt.Sprintf("seed %d breaks %v\nplan: %s\n%s\nreplay it with VARVE_SIM_SEED=%d",
-		r.Seed, r.Violation, r.Plan, strings.Join(r.Last, "\n"), r.Seed)
+	return fmt.Sprintf("seed %d breaks %v\nplan: %s\n%s\nreplay it with %s",
+		r.Seed, r.Violation, r.Plan, strings.Join(r.Last, "\n"), replay(r.Seed, r.Without))
 }
 
-func (s *Stats) add(o Stats) {
-	s.Virtual += o.Virtual
-	s.Ops += o.Ops
-	for i, p := range s.counts() {
-		*p += *o.counts()[i]
+// replay is the environment that repeats a run.
+func replay(seed uint64, without []string) string {
+	text := fmt.Sprintf("VARVE_SIM_SEED=%d", seed)
+	if len(without) > 0 {
+		text += " VARVE_SIM_WITHOUT=" + strings.Join(without, ",")
 	}
+	return text
 }
 
-func (s *Stats) counts() []*int {
-	return []*int{
-		&s.Acked, &s.Refused, &s.Reads, &s.Batches, &s.PowerLosses, &s.Kills, &s.Cuts, &s.Clean, &s.SyncErrors,
-		&s.Flips, &s.Refusals, &s.Full, &s.Opens, &s.Checkpoints, &s.TopicsDeleted, &s.RecordsDeleted, &s.Letters,
-		&s.Uploads, &s.Discards, &s.ColdReads, &s.Objects, &s.Orphans, &s.ObjectsDeleted,
-	}
-}
+// shrinkFor is how long a failing seed's plan is made smaller.
+const shrinkFor = 20 * time.Second
 
-// TestSeeds runs VARVE_SIM_SEEDS seeds, or the one that VARVE_SIM_SEED names
-// with its whole trace.
+// TestSeeds runs VARVE_SIM_SEEDS seeds on all cores, or the one that
+// VARVE_SIM_SEED names with its whole trace. VARVE_SIM_WITHOUT switches features
+// of the plans off.
 func TestSeeds(t *testing.T) {
+	without := switchedOff()
 	if seed, ok := number(t, "VARVE_SIM_SEED"); ok {
-		r := Run(seed, os.Stdout)
+		r := runPlain(seed, without, os.Stdout)
 		t.Logf("hash %x, %+v", r.Hash, r.Stats)
 		if r.Violation != nil {
 			t.Fatal(report(&r))
@@ -62,26 +66,31 @@ func TestSeeds(t *testing.T) {
 	}
 	first, _ := number(t, "VARVE_SIM_FIRST")
 	before := runtime.NumGoroutine()
-	var total Stats
-	failed := 0
-	for seed := first; seed < first+seeds; seed++ {
-		r := Run(seed, nil)
-		total.add(r.Stats)
-		if r.Violation != nil {
-			if failed++; failed <= 5 {
-				t.Error(report(&r))
-			} else {
-				t.Errorf("seed %d breaks %v", r.Seed, r.Violation)
-			}
+	total := spread(t, first, seeds, without)
+	for i, r := range total.failed {
+		if i >= 5 {
+			t.Errorf("seed %d breaks %v", r.Seed, r.Violation)
+			continue
 		}
+		small := shrink(&r, shrinkFor)
+		t.Errorf("%s\nthe smallest plan that breaks %s: %s", report(&r), r.Violation.Checker, replay(r.Seed, small))
 	}
 	if after := runtime.NumGoroutine(); after > before { // R2
 		t.Errorf("%d goroutines more than before", after-before)
 	}
-	t.Logf("%d seeds, %d failed: %+v", seeds, failed, total)
+	t.Logf("%d seeds, %d failed: %+v\n%s", seeds, len(total.failed), total.stats, total.byNodes())
 }
 
-// Seeds that found something once, with what it was.
+// runPlain is Run, without some features.
+func runPlain(seed uint64, without []string, out io.Writer) Result {
+	if len(without) == 0 {
+		return Run(seed, out)
+	}
+	return RunWithout(seed, without, out)
+}
+
+// Seeds that found something once, with what it was. Their plans are as they
+// were then.
 var found = map[uint64]string{
 	20758: "a flipped length in a batch's header made a reader step over the rest of the log",
 	30693: "files of the write-ahead log took the space that deletion needs on a full disk",
@@ -90,6 +99,21 @@ var found = map[uint64]string{
 
 func TestSeedsThatFoundSomething(t *testing.T) {
 	for seed, what := range found {
+		if r := RunWithout(seed, []string{"later"}, nil); r.Violation != nil {
+			t.Errorf("%s: %s", what, report(&r))
+		}
+	}
+}
+
+// Seeds with several nodes that found something.
+var foundWithNodes = map[uint64]string{
+	106: "objects of a deleted topic were forgotten by a controller that held no replica of it",
+	268: "the directory that a replica left for another one's state was never removed",
+	81:  "entries that a newer leader replaced held a follower's write-ahead log",
+}
+
+func TestSeedsOfSeveralNodesThatFoundSomething(t *testing.T) {
+	for seed, what := range foundWithNodes {
 		if r := Run(seed, nil); r.Violation != nil {
 			t.Errorf("%s: %s", what, report(&r))
 		}
@@ -97,10 +121,30 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 }
 
 func TestSameSeedSameTrace(t *testing.T) {
-	for seed := uint64(1); seed <= 10; seed++ {
+	several := 0
+	for seed := uint64(1); seed <= 16; seed++ {
 		a, b := Run(seed, nil), Run(seed, io.Discard)
 		if a.Hash != b.Hash {
 			t.Errorf("seed %d: trace hashes %x and %x", seed, a.Hash, b.Hash)
 		}
+		if a.Nodes > 1 && a.Stats.Acked > 0 {
+			several++
+		}
+	}
+	if several < 4 {
+		t.Errorf("only %d of the runs had several nodes that took batches", several)
+	}
+}
+
+// Every feature that a plan can do without is one.
+func TestFeaturesHaveNames(t *testing.T) {
+	for _, f := range features {
+		p := draw(7)
+		if err := p.switchOff([]string{f.name}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := draw(7).switchOff([]string{"nothing"}); err == nil {
+		t.Error("an unknown feature was switched off")
 	}
 }

@@ -238,6 +238,13 @@ func (s *run) tierSettled() string {
 	case image.DroppedCount() > 0:
 		return strconv.Itoa(image.DroppedCount()) + " deleted topics"
 	}
+	for _, b := range s.brokers() {
+		for _, t := range b.node.TierStates() {
+			if t.Err != nil && !s.alone() && s.newest(t.ID) == b { // it looks again soon
+				return t.Topic + ": " + t.Err.Error()
+			}
+		}
+	}
 	for _, o := range s.store.objects { // order: a question
 		if !o.named && !s.orphaned(o) && s.now.Sub(o.told) < commitTime {
 			return "a commit"

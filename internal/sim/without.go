@@ -98,6 +98,7 @@ func (p *plan) alone() {
 	}
 	p.full, p.diskReserve = p.wasFull, p.hadReserve
 	p.length = p.hadLength
+	p.firstFile, p.file, p.walMax = p.hadFiles[0], p.hadFiles[1], p.hadFiles[2]
 }
 
 func (p *plan) quietMachines() {

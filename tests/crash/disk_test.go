@@ -140,13 +140,6 @@ func (a *ailing) again() {
 // deleted since.
 func (a *ailing) judge(acks []acked) {
 	a.t.Helper()
-	starts := askOffsets(a.t, a.o.Port, diskTopic, diskPartitions, -2)
-	var kept []acked
-	for _, k := range acks {
-		if k.offset >= starts[k.partition] {
-			kept = append(kept, k)
-		}
-	}
 	records := readAll(a.t, a.o.Port, diskTopic, diskPartitions, logEnds(a.t, a.o.Port, diskTopic, diskPartitions))
 	for p, rs := range records {
 		var own []*kgo.Record
@@ -156,6 +149,14 @@ func (a *ailing) judge(acks []acked) {
 			}
 		}
 		records[p] = own
+	}
+	// Asked last: retention goes on while everything is read.
+	starts := askOffsets(a.t, a.o.Port, diskTopic, diskPartitions, -2)
+	var kept []acked
+	for _, k := range acks {
+		if k.offset >= starts[k.partition] {
+			kept = append(kept, k)
+		}
 	}
 	judge(a.t, kept, records)
 }

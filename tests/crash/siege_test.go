@@ -19,7 +19,7 @@ const (
 	chapterRounds = 40
 	// pointWait is how long a place may take to be reached. If it is not, the
 	// broker is killed where it stands.
-	pointWait = 4 * time.Second
+	pointWait = 6 * time.Second
 	// roundsForAll is from how many rounds on every place must be reached.
 	roundsForAll = 100
 )
