@@ -150,10 +150,12 @@ func (m *metaMachine) Close() {}
 // doom notes a directory whose replica was destroyed.
 func (m *metaMachine) doom(dir string) { m.doomed[dir] = false }
 
-// closed notes that nothing uses a destroyed replica's directory any more.
+// closed notes that nothing uses a destroyed replica's directory any more. A
+// checkpoint may wait for its mark, and for nothing else.
 func (m *metaMachine) closed(dir string) {
 	if _, ok := m.doomed[dir]; ok {
 		m.doomed[dir] = true
+		m.n.engine.Wake(ident.MetadataGroup)
 	}
 }
 

@@ -194,6 +194,9 @@ func (p *Partition) Parked(err error) {
 func (p *Partition) Close() {
 	p.leading.Store(false)
 	p.disband(ErrNotLeader)
+	if a := p.adoption; a != nil {
+		a.running = 0 // the end of its runs is not told any more
+	}
 	p.Abandon()
 	p.mu.Lock()
 	last := !p.closed && p.readers == 0

@@ -288,7 +288,9 @@ func proposeError(err error) error {
 	switch {
 	case errors.Is(err, replog.ErrNoSpace), errors.Is(err, replog.ErrBusy):
 		return ErrNoSpace
-	case errors.Is(err, replog.ErrParked), errors.Is(err, replog.ErrFailed):
+	case errors.Is(err, replog.ErrFailed):
+		return err // the disk failed, which is no damage of this partition
+	case errors.Is(err, replog.ErrParked):
 		return ErrDamaged
 	case errors.Is(err, replog.ErrNotLeader), errors.Is(err, replog.ErrUnknownGroup):
 		return ErrNotLeader

@@ -69,7 +69,7 @@ func TestRetryInFlight(t *testing.T) {
 func TestDroppedWithRetryWaiting(t *testing.T) {
 	for _, c := range []struct{ cause, want error }{
 		{replog.ErrNoSpace, ErrNoSpace}, {replog.ErrBusy, ErrNoSpace}, {replog.ErrNotLeader, ErrNotLeader},
-		{replog.ErrParked, ErrDamaged}, {replog.ErrFailed, ErrDamaged}, {replog.ErrUnknownGroup, ErrNotLeader},
+		{replog.ErrParked, ErrDamaged}, {replog.ErrFailed, replog.ErrFailed}, {replog.ErrUnknownGroup, ErrNotLeader},
 	} {
 		h := newHarness(t)
 		first, again := h.produce(spec{id: 7}), h.produce(spec{id: 7})

@@ -7,9 +7,9 @@ import (
 )
 
 // copyForward writes the entries of groups that apply nothing (parked ones, ones
-// that have no quorum, and recovered ones that were not started) again at the end of the write-ahead
-// log, if they hold its oldest file and the log is half full: one damaged
-// partition must not fill the log for all others (G5). It goes as far as there
+// that have no quorum, and recovered ones that were not started) again at the end
+// of the write-ahead log, if they hold its oldest file and the log is half full:
+// one damaged partition must not fill the log for all others (G5). It goes as far as there
 // is room, and not at all if the copies would be a quarter of the log, since
 // that would gain nothing. A copy that is torn loses nothing, because recovery
 // keeps entries that it knows by index and term.
@@ -59,10 +59,18 @@ func (g *group) unapplied() []raftpb.Entry {
 	return g.store.ents[min(g.applied-g.store.dropped, uint64(len(g.store.ents))):]
 }
 
-// copyEntries copies what the group holds above applied.
+// copyEntries copies what the group holds above applied. What lies between that
+// and its last checkpoint stays where it is: the checkpoint in the making may
+// come to carry the old state again.
 func (g *group) copyEntries() {
 	ents := g.unapplied()
 	var where []span
+	for i, s := range g.where {
+		if i > 0 && g.where[i-1].last >= g.applied {
+			break
+		}
+		where = append(where, span{last: min(s.last, g.applied), position: s.position})
+	}
 	for len(ents) > 0 {
 		n, cost := pick(len(ents), func(i int) int { return len(ents[i].Data) })
 		if !g.e.wal.Reserve(cost, true) {

@@ -409,10 +409,10 @@ func (g *group) park(err error) {
 	g.parked = err
 	g.dropAll(ErrParked)
 	g.leading = false
-	g.adopting = nil
-	delete(g.e.adopting, g.id)
+	g.abandon()
 	if g.e.round != nil && !g.e.round.logged {
 		g.e.round.remove(g)
+		g.changed = true // what was captured was for nothing
 	}
 	g.own.m.Parked(err)
 }

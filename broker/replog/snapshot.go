@@ -98,34 +98,45 @@ func (g *group) receive(m raftpb.Message) {
 	if !ok || g.storing() || m.Term < g.rn.BasicStatus().Term {
 		return
 	}
-	g.adopting = nil
 	if err := a.Adopt(ident.ReplicaID(m.From), m.Snapshot.Data); err != nil {
-		return // it is sent again
+		g.abandon() // it is sent again
+		return
 	}
 	g.adopting = &m
 	g.e.adopting[g.id] = g
 	g.e.offer(g)
 }
 
-// adopt tells Raft of a snapshot of which everything is here.
-func (g *group) adopt() {
-	m := g.adopting
-	a := g.own.m.(Adopter)
-	done, err := a.Adopted()
-	if !done && err == nil {
+// abandon ends the fetching of a snapshot's files.
+func (g *group) abandon() {
+	if g.adopting == nil {
 		return
 	}
 	g.adopting = nil
 	delete(g.e.adopting, g.id)
-	if err != nil || g.parked != nil {
+	if a, ok := g.own.m.(Adopter); ok {
 		a.Abandon()
+	}
+}
+
+// adopt tells Raft of a snapshot of which everything is here.
+func (g *group) adopt() {
+	m, a := g.adopting, g.own.m.(Adopter)
+	done, err := a.Adopted()
+	if !done && err == nil {
 		return
 	}
+	if err != nil || g.parked != nil {
+		g.abandon()
+		return
+	}
+	g.adopting = nil
+	delete(g.e.adopting, g.id)
 	g.step(*m)
 	if g.parked == nil {
 		g.run()
 	}
-	if !g.storing() && g.parked == nil { // Raft did not want it any more
+	if !g.storing() { // Raft did not want it any more
 		if a, ok := g.own.m.(Adopter); ok {
 			a.Abandon()
 		}

@@ -90,6 +90,8 @@ func (s *run) checkStore() {
 		p := s.model.part(o.id)
 		dropped, ok := s.store.dropped[o.id.Topic]
 		switch {
+		case o.unlisted:
+			s.stats.Orphans++
 		case p == nil || p.topic.state == deleted && ok && !o.stored.After(dropped):
 			s.fail("S3", "%s is left of a topic that was deleted", o.key)
 		case s.names(o.id, o.segment.ID):

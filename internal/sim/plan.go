@@ -90,6 +90,10 @@ func (p *plan) String() string {
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
+// bias changes the plan of every seed, if it is not nil. The hunt for planted bugs
+// sets it, so that what a bug is about happens more often.
+var bias func(*plan)
+
 // draw makes the plan of a seed.
 func draw(seed uint64) *plan {
 	r := stream(seed, streamPlan)
@@ -142,5 +146,8 @@ func draw(seed uint64) *plan {
 	p.outboxBytes = pick(r, int64(1000), 20*kib, 1024*kib)
 	p.drawTier(r)
 	p.drawNodes(seed)
+	if bias != nil {
+		bias(p)
+	}
 	return p
 }

@@ -78,7 +78,7 @@ func (s *run) read(p *part, b *broker, at *partition.Partition, from ident.Offse
 	c, err := s.fetch(p, b, at, from, o.HighWatermark, maxBytes)
 	s.stats.Reads++
 	if err != nil {
-		if disk := b.server.disk; disk.lost || errors.Is(err, partition.ErrDamaged) && disk.damaged("partitions/"+p.id.Dir()) {
+		if disk := b.server.disk; disk.lost || errors.Is(err, errStore) || errors.Is(err, partition.ErrDamaged) && disk.damaged("partitions/"+p.id.Dir()) {
 			s.log("read %s at %d: %v", p.name, from, err)
 			return from, false
 		}

@@ -209,7 +209,9 @@ func (s *run) all() {
 	}
 	s.until(10*time.Second, func() bool { return len(s.model.live()) > 0 })
 	s.startProducers()
-	s.startGroups()
+	if !s.plan.without["groups"] && !s.plan.without["later"] {
+		s.startGroups()
+	}
 	s.startReader()
 	s.startAdmin()
 	s.startChains()

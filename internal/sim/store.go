@@ -18,6 +18,9 @@ import (
 // errStore is an injected failure of the object store.
 var errStore = errors.New("sim: the object store fails")
 
+// errTimeout is an operation of the object store that took too long.
+var errTimeout = fmt.Errorf("%w: it does not answer in time", errStore)
+
 // errLocal is an upload whose local bytes read wrong.
 var errLocal = errors.New("sim: the segment reads wrong")
 
@@ -42,6 +45,8 @@ type object struct {
 	// lost: no manifest names it and nobody can know that it is there: the
 	// answer to its upload, or to its commit, was lost.
 	lost bool
+	// unlisted: a stale listing of its deleted topic left it out.
+	unlisted bool
 }
 
 // placed is a batch in an object.
@@ -81,6 +86,7 @@ const (
 	before             // it fails and does nothing
 	after              // it does what it should, and the answer is lost
 	halfway            // it does a part of what it should
+	late               // its caller is told that it took too long, and it is done behind that
 	troubleEnd         // how many there are
 )
 
@@ -105,6 +111,9 @@ func (st *store) delay() time.Duration {
 	return mean(r, st.s.plan.storeDelay)
 }
 
+// staleFor is how long a listing may lack an object.
+const staleFor = 5 * time.Second
+
 // cold is the cold tier as one life of the broker uses it. It implements
 // node.Tier.
 type cold struct {
@@ -128,10 +137,24 @@ func (c cold) tell(f func()) {
 	})
 }
 
+// afterwards has the store do what it was asked for behind the answer that it
+// took too long.
+func (c cold) afterwards(f func()) {
+	c.st.pending++
+	c.st.s.after(min(mean(c.st.s.rng.tier, 5*time.Second), 20*time.Second), func() {
+		c.st.pending--
+		f()
+	})
+}
+
 // answer tells the broker how an operation ended.
 func (c cold) answer(what trouble, done func(error)) {
 	var err error
-	if what != fine {
+	switch what {
+	case fine:
+	case late:
+		err = errTimeout
+	default:
 		err = errStore
 	}
 	c.tell(func() { done(err) })
@@ -233,11 +256,14 @@ func (u *upload) read(f *storage.SealedFile, release func()) {
 }
 
 func (u *upload) put() {
+	if u.what == late {
+		u.what = after
+		u.c.afterwards(u.store)
+		u.fail(errTimeout)
+		return
+	}
+	u.store()
 	st, o := u.c.st, u.o
-	o.stored = st.s.now
-	o.lost = true // until somebody is told
-	st.objects[o.segment.ID] = o
-	st.s.log("store: %s is there", o.key)
 	if u.what != fine {
 		u.fail(errStore)
 		return
@@ -247,6 +273,15 @@ func (u *upload) put() {
 		st.s.log("store: upload %x is answered", u.j.Object[:4])
 		u.done(o.segment, nil)
 	})
+}
+
+// store puts the object.
+func (u *upload) store() {
+	st, o := u.c.st, u.o
+	o.stored = st.s.now
+	o.lost = true // until somebody is told
+	st.objects[o.segment.ID] = o
+	st.s.log("store: %s is there", o.key)
 }
 
 func (u *upload) fail(err error) {
@@ -325,8 +360,15 @@ func (c cold) Discard(p ident.Partition, segments []manifest.Segment, done func(
 		case halfway:
 			n = s.rng.tier.IntN(n + 1)
 		}
-		for i := range segments[:n] {
-			st.remove(segments[i].ID)
+		remove := func() {
+			for i := range segments[:n] {
+				st.remove(segments[i].ID)
+			}
+		}
+		if what == late {
+			c.afterwards(remove)
+		} else {
+			remove()
 		}
 		c.answer(what, done)
 	})
@@ -353,7 +395,12 @@ func (c cold) DropTopic(id ident.TopicID, done func(error)) {
 	s.checkDropTopic(c.b, id)
 	c.sent(func() {
 		for _, o := range st.sorted() {
-			if o.id.Topic != id || what == before || what == halfway && s.rng.tier.IntN(2) == 0 {
+			if o.id.Topic != id || what == before || what == late || what == halfway && s.rng.tier.IntN(2) == 0 {
+				continue
+			}
+			if !s.ending && s.plan.storeFails > 0 && s.now.Sub(o.stored) < staleFor && s.rng.tier.IntN(4) == 0 {
+				s.log("store: a stale listing lacks %s", o.key)
+				o.unlisted = true // nobody looks again
 				continue
 			}
 			st.remove(o.segment.ID)

@@ -20,7 +20,7 @@ func (s *run) fetch(p *part, b *broker, at *partition.Partition, from, until ide
 	c, err := at.Read(from, until, maxBytes, true)
 	if errors.Is(err, partition.ErrTiered) {
 		s.stats.ColdReads++
-		return s.fetchCold(p, b, at, from, maxBytes), nil
+		return s.fetchCold(p, b, at, from, maxBytes)
 	}
 	f := fetched{batches: c.Batches, next: c.NextOffset}
 	for _, buffer := range c.Buffers {
@@ -30,7 +30,7 @@ func (s *run) fetch(p *part, b *broker, at *partition.Partition, from, until ide
 }
 
 // fetchCold reads one chunk from the object that the manifest names.
-func (s *run) fetchCold(p *part, b *broker, at *partition.Partition, from ident.Offset, maxBytes int) fetched {
+func (s *run) fetchCold(p *part, b *broker, at *partition.Partition, from ident.Offset, maxBytes int) (fetched, error) {
 	list := at.Tiered()
 	i, ok := list.Find(max(from, list.Start())) // before its first segment is a hole
 	if !ok {
@@ -42,20 +42,26 @@ func (s *run) fetchCold(p *part, b *broker, at *partition.Partition, from ident.
 		s.fail("S3", "%s: the object of [%d, %d), which the manifest names, is not there", p.name, seg.Base, seg.End)
 	}
 	s.hold(p, b, o)
+	if what := s.store.trouble(); what != fine {
+		// A body that ends early, or too late, is an error like any other: fewer
+		// bytes than asked for are never taken for all.
+		s.log("store: reading %s goes wrong: %d", o.key, what)
+		return fetched{}, errStore
+	}
 	f := fetched{next: from}
 	for _, in := range o.batches {
 		if in.last < from {
 			continue
 		}
 		if f.batches > 0 && len(f.bytes)+in.size > maxBytes {
-			return f
+			return f, nil
 		}
 		f.bytes = append(f.bytes, o.data[in.at:in.at+in.size]...)
 		f.batches++
 		f.next = in.last + 1
 	}
 	f.next = seg.End
-	return f
+	return f, nil
 }
 
 // hold has a slow reader come back to an object that it found by the manifest:
