@@ -82,7 +82,7 @@ func (s *shard) flush(now time.Time) {
 	switch {
 	case s.busy || s.stopped:
 		return
-	case s.rewriting() && !(mutant.On(mutant.OffsetRewound) && len(s.waiting) > 0):
+	case s.rewriting():
 		s.flushSnapshot(now)
 		return
 	case s.wantsRewrite(now):

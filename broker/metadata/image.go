@@ -103,6 +103,13 @@ func (i *Image) PartitionCount() int { return i.groups.size }
 // for groups that no topic has.
 func (i *Image) PartitionOf(g ident.GroupID) (ident.Partition, bool) { return i.groups.get(g) }
 
+// NextGroup is above the id of every group that was ever made, and NextReplica
+// above that of every replica.
+func (i *Image) NextGroup() ident.GroupID { return i.nextGroup }
+
+// NextReplica: see NextGroup.
+func (i *Image) NextReplica() ident.ReplicaID { return i.nextReplica }
+
 // Broker returns a registered broker.
 func (i *Image) Broker(id ident.NodeID) (*Broker, bool) { return i.brokers.get(id) }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/internal/vfs"
@@ -24,11 +25,14 @@ type cluster struct {
 	rng   *rand.Rand
 	now   time.Time
 	disks []*vfs.Mem
-	nodes []*Node // nil: down
+	nodes []*Node         // nil: down
+	tasks [][]replog.Task // of each node, not yet performed
+	slow  int             // of so many tasks one is performed in a round; 0: all
 	peers []Peer
 	wire  []wireFrame
 	bad   bool
 	cut   map[[2]ident.NodeID]bool
+	lose  func(wireFrame) bool // what never arrives; nil: nothing
 	keep  int64
 }
 
@@ -43,7 +47,7 @@ func newCluster(t *testing.T, n int, seed uint64, keep int64) *cluster {
 	for i := range n {
 		c.peers = append(c.peers, Peer{Node: ident.NodeID(i + 1), Replica: ident.ReplicaID(i + 1)})
 		c.disks = append(c.disks, vfs.NewMem(vfs.MemOptions{}))
-		c.nodes = append(c.nodes, nil)
+		c.nodes, c.tasks = append(c.nodes, nil), append(c.tasks, nil)
 	}
 	for i := range n {
 		c.open(i)
@@ -68,7 +72,7 @@ func (c *cluster) open(i int) {
 
 func (c *cluster) crash(i int) {
 	c.disks[i] = c.disks[i].Crash(c.rng, vfs.CrashOptions{Keep: c.rng.Float64(), Tear: true, Reorder: true})
-	c.nodes[i] = nil
+	c.nodes[i], c.tasks[i] = nil, nil
 }
 
 // step lets 100 ms pass: several rounds of I/O and of frames.
@@ -84,10 +88,16 @@ func (c *cluster) step() {
 			if n == nil {
 				continue
 			}
-			for _, task := range n.Poll(c.now) {
+			var later []replog.Task
+			for _, task := range append(c.tasks[i], n.Poll(c.now)...) {
+				if c.slow > 0 && c.rng.IntN(c.slow) > 0 {
+					later = append(later, task)
+					continue
+				}
 				_ = task.Do()
 				n.Done(c.now, task)
 			}
+			c.tasks[i] = later
 			if n.Err() != nil {
 				c.t.Fatalf("node %d: %v", i+1, n.Err())
 			}
@@ -98,7 +108,7 @@ func (c *cluster) step() {
 			c.rng.Shuffle(len(frames), func(i, j int) { frames[i], frames[j] = frames[j], frames[i] })
 		}
 		for _, f := range frames {
-			if c.cut[[2]ident.NodeID{f.from, f.to}] || c.bad && c.rng.IntN(5) == 0 {
+			if c.cut[[2]ident.NodeID{f.from, f.to}] || c.bad && c.rng.IntN(5) == 0 || c.lose != nil && c.lose(f) {
 				continue
 			}
 			times := 1
@@ -150,13 +160,13 @@ func (c *cluster) command(cmd metadata.Command) {
 	})
 }
 
-// leader returns a node that leads a partition.
+// leader returns the replica that serves a partition's clients.
 func (c *cluster) leader(id ident.Partition) *partition.Partition {
 	for _, n := range c.nodes {
 		if n == nil {
 			continue
 		}
-		if r := n.Replica(id); r != nil && r.Partition != nil && r.Partition.Leads() {
+		if r := n.Replica(id); n.Ready() && r != nil && r.Partition != nil && r.Partition.Leads() {
 			return r.Partition
 		}
 	}
@@ -226,7 +236,9 @@ func clusterRun(t *testing.T, seed uint64) {
 	acked := map[ident.Offset]string{}
 	next := 0
 	for round := range 40 {
-		switch c.rng.IntN(8) {
+		switch c.rng.IntN(9) {
+		case 8:
+			c.slow = c.rng.IntN(10)
 		case 0:
 			c.crash(c.rng.IntN(len(c.nodes)))
 		case 1:
@@ -260,7 +272,7 @@ func clusterRun(t *testing.T, seed uint64) {
 			c.step()
 		}
 	}
-	c.bad = false
+	c.bad, c.slow = false, 0
 	clear(c.cut)
 	for i, n := range c.nodes {
 		if n == nil {

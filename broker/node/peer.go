@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,14 +134,14 @@ func (n *Node) pulled(from ident.NodeID, r *frameReader) error {
 	}
 	c, err := rep.Partition.Copy(ident.Offset(at), ident.Offset(until))
 	b := appendPartition([]byte{framePiece}, id)
-	b = appendInts(b, replica, at, int64(c.Next), flag(c.Ended), flag(err != nil))
+	b = appendInts(b, replica, at, until, int64(c.Next), flag(c.Ended), flag(err != nil))
 	n.c.Send(from, append(b, c.Batches...))
 	return nil
 }
 
 // piece takes the answer.
 func (n *Node) piece(from ident.NodeID, r *frameReader) error {
-	id, replica, at, next, ended, failed := r.partition(), r.int(), r.int(), r.int(), r.int(), r.int()
+	id, replica, at, until, next, ended, failed := r.partition(), r.int(), r.int(), r.int(), r.int(), r.int(), r.int()
 	if r.bad {
 		return ErrFrame
 	}
@@ -156,7 +157,7 @@ func (n *Node) piece(from ident.NodeID, r *frameReader) error {
 		err = errPeer
 	}
 	rep.Partition.Take(ident.ReplicaID(replica), partition.Copied{
-		From: ident.Offset(at), Next: ident.Offset(next), Ended: ended != 0, Batches: r.b,
+		From: ident.Offset(at), Until: ident.Offset(until), Next: ident.Offset(next), Ended: ended != 0, Batches: r.b,
 	}, err)
 	n.engine.Wake(rep.Info.Group)
 	return nil
@@ -185,7 +186,8 @@ func (n *Node) deliverHere(from ident.NodeID, r *frameReader) error {
 		return ErrFrame
 	}
 	answer := func(seen uint64, err error) {
-		n.c.Send(from, appendInts([]byte{frameDelivered}, request, int64(seen), flag(err != nil)))
+		b := appendPartition([]byte{frameDelivered}, origin)
+		n.c.Send(from, appendInts(b, request, int64(seen), flag(err != nil)))
 	}
 	rep := n.Replica(target)
 	if rep == nil || rep.Partition == nil {
@@ -202,23 +204,23 @@ func (n *Node) deliverHere(from ident.NodeID, r *frameReader) error {
 	return nil
 }
 
-// deliveredThere takes the answer.
+// deliveredThere takes the answer. One that was asked in an earlier life, when
+// requests were counted from the beginning too, says what is true of its origin,
+// and nothing of another.
 func (n *Node) deliveredThere(r *frameReader) error {
-	request, seen, failed := r.int(), r.int(), r.int()
+	origin, request, seen, failed := r.partition(), r.int(), r.int(), r.int()
 	if r.bad || seen < 0 {
 		return ErrFrame
 	}
-	for id, d := range n.outboxes { // order: at most one has the request
-		if d.request != uint64(request) || !d.busy {
-			continue
-		}
-		d.request, d.busy = 0, false
-		if failed == 0 {
-			d.attempt-- // that one leads
-			d.delivered, d.told = max(d.delivered, uint64(seen)+1), ""
-			n.emit(id, d.r)
-		}
+	d := n.outboxes[origin]
+	if d == nil || !d.busy || d.request == 0 || d.request != uint64(request) {
 		return nil
+	}
+	d.request, d.busy = 0, false
+	if failed == 0 {
+		d.attempt-- // that one leads
+		d.delivered, d.told = max(d.delivered, uint64(seen)+1), ""
+		n.emit(origin, d.r)
 	}
 	return nil
 }
@@ -271,7 +273,8 @@ func (n *Node) tickPeers() {
 const noIncarnation = 1<<64 - 1
 
 // incarnations returns the highest number of a directory of a replica, and the
-// directories of it that nothing names.
+// directories of it that nothing names, also those of which only the mark of a
+// deletion is left.
 func (n *Node) incarnations(dir string, current uint64) (highest uint64, unused []string) {
 	if current != noIncarnation {
 		highest = current
@@ -281,8 +284,9 @@ func (n *Node) incarnations(dir string, current uint64) (highest uint64, unused 
 		return highest, nil
 	}
 	for _, e := range entries {
-		rest, ok := strings.CutPrefix(partitionsDir+"/"+e.Name, dir)
-		if !ok || !e.Dir {
+		name, marked := strings.CutSuffix(partitionsDir+"/"+e.Name, deletedSuffix)
+		rest, ok := strings.CutPrefix(name, dir)
+		if !ok || e.Dir == marked {
 			continue
 		}
 		k := uint64(0)
@@ -292,8 +296,8 @@ func (n *Node) incarnations(dir string, current uint64) (highest uint64, unused 
 			}
 		}
 		highest = max(highest, k)
-		if k != current {
-			unused = append(unused, partitionsDir+"/"+e.Name)
+		if k != current && !slices.Contains(unused, name) {
+			unused = append(unused, name)
 		}
 	}
 	return highest, unused

@@ -151,6 +151,10 @@ func (n *Node) copy(id ident.Partition, r *Replica) {
 	}
 	plan := n.c.Plan(topic).Upkeep.Tier
 	if !plan.Copy {
+		if c := n.tier.copies[id]; c != nil && !c.busy { // what failed is not wanted any more
+			c.failures, c.err = 0, nil
+			n.idle(id, c)
+		}
 		return
 	}
 	c := n.copyOf(id, r)

@@ -31,6 +31,7 @@ const (
 // Copied is a piece of another replica's log.
 type Copied struct {
 	From    ident.Offset // what was asked for
+	Until   ident.Offset
 	Batches []byte       // whole batches, back to back; the partition keeps it
 	Next    ident.Offset // where to go on
 	// Ended tells that the segment ends at Next.
@@ -116,13 +117,33 @@ func (p *Partition) Dir() string { return incarnationDir(p.c.Dir, p.incarnation)
 // Incarnation returns the number of that directory.
 func (p *Partition) Incarnation() uint64 { return p.incarnation }
 
-// Adopt implements replog.Adopter.
+// extend makes a copy that goes on one of a later state of the same log: the
+// replicas' logs are the same, so that what is here already is part of it.
+func (a *adoption) extend(from ident.ReplicaID, target snapshot, rest saved) bool {
+	old := &a.target
+	if target.logEnd < old.logEnd || target.activeBase < old.activeBase || target.firstBase < old.firstBase || target.firstBase > a.next {
+		return false
+	}
+	a.from, a.target, a.rest, a.asked = from, target, rest, false
+	return true
+}
+
+// Adopt implements replog.Adopter. A copy in the making is gone on with.
 func (p *Partition) Adopt(from ident.ReplicaID, state []byte) error {
-	p.Abandon()
 	target, rest, err := decodeSnapshot(state)
 	if err != nil {
 		return err
 	}
+	if a := p.adoption; a != nil && a.err == nil {
+		if a.next >= a.target.logEnd {
+			return replog.ErrAdopting
+		}
+		if a.extend(from, target, rest) {
+			p.pull()
+			return nil
+		}
+	}
+	p.Abandon()
 	p.incarnations = max(p.incarnations, p.incarnation) + 1
 	a := &adoption{from: from, target: target, rest: rest, incarnation: p.incarnations}
 	a.dir = incarnationDir(p.c.Dir, a.incarnation)
@@ -167,7 +188,7 @@ func (p *Partition) Pulling() {
 // Copy answers another replica that adopts this one's state: batches of one
 // segment from an offset on, below until. It may block on disk.
 func (p *Partition) Copy(from, until ident.Offset) (Copied, error) {
-	c := Copied{From: from}
+	c := Copied{From: from, Until: until}
 	if err := p.parked.Load(); err != nil {
 		return c, *err
 	}
@@ -212,6 +233,9 @@ func (p *Partition) Take(from ident.ReplicaID, c Copied, err error) {
 func (a *adoption) take(c Copied) error {
 	if c.Next <= a.next || c.Next > a.target.logEnd {
 		return fmt.Errorf("%w: from %d to %d", errState, c.From, c.Next)
+	}
+	if c.Next >= c.Until && c.Until < a.target.logEnd && !c.Ended {
+		return nil // asked for before the end moved: the segment may end here by now
 	}
 	for b := c.Batches; len(b) > 0; {
 		h, err := record.ParseHeader(b)

@@ -205,7 +205,7 @@ func (e *Engine) Destroy(id ident.GroupID) {
 			g.dropAll(ErrUnknownGroup)
 			g.park(ErrUnknownGroup)
 		}
-		g.own.leave()
+		e.leave(g.own)
 		delete(e.groups, id)
 		at := sort.Search(len(e.order), func(i int) bool { return e.order[i].id >= id })
 		e.order = append(e.order[:at], e.order[at+1:]...)
@@ -338,7 +338,8 @@ func (e *Engine) Step(m Message) {
 			return
 		}
 	}
-	if t := m.raft.Type; t == raftpb.MsgApp || t == raftpb.MsgHeartbeat {
+	// A leader that knows nothing of this replica yet says 0 in a heartbeat.
+	if t := m.raft.Type; (t == raftpb.MsgApp || t == raftpb.MsgHeartbeat && m.raft.Commit > 0) && m.raft.Term >= g.rn.BasicStatus().Term {
 		g.heard(m.raft.Commit)
 	}
 	g.step(m.raft)

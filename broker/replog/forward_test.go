@@ -1,6 +1,7 @@
 package replog
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -58,4 +59,99 @@ func TestIdleEntriesAreCopiedForward(t *testing.T) {
 		t.Fatalf("parked %v, applied %d and %d", m1.parked, m1.index, m3.index)
 	}
 	d.check(t)
+}
+
+// A group that parks while its state is on its way into a checkpoint is still
+// part of the last one: the entries between the two stay in the log until a
+// checkpoint has them.
+func TestParkedWhileCaptured(t *testing.T) {
+	d := quiet(t)
+	c := d.config()
+	c.FS, c.RoundBytes = d.mem, c.WAL.BytesMax/8
+	d.boot(t, c)
+	m1 := d.must(t, 1)
+	d.must(t, 2)
+	d.work()
+	if _, err := d.offer(1, 3000); err != nil {
+		t.Fatal(err)
+	}
+	d.work()
+	m1.poison = []byte("poison")
+	if err := d.e.Propose(1, []byte("poison that is kept"), nil, false); err != nil {
+		t.Fatal(err)
+	}
+	d.poll() // it is on its way into the log
+	d.e.Checkpoint()
+	d.poll()
+	if d.e.round == nil || d.e.round.logged || m1.parked != nil {
+		t.Fatal("the state is not being captured")
+	}
+	d.work()
+	for len(d.tasks) > 0 {
+		d.do(0)
+		d.done(0)
+	}
+	d.work()
+	if m1.parked == nil {
+		t.Fatal("not parked")
+	}
+	for i := range 1000 {
+		if _, err := d.offer(2, 2000); err != nil {
+			t.Fatalf("proposal %d: %v", i, err)
+		}
+		d.work()
+		d.tick()
+		d.work()
+		if s := d.e.Stats(); s.Waiting > 0 {
+			t.Fatalf("proposal %d waits for space: %+v", i, s)
+		}
+	}
+	d.e.Close()
+	d.boot(t, c)
+	m1 = d.must(t, 1)
+	d.must(t, 2)
+	d.work()
+	if m1.parked != nil || m1.index < 3 {
+		t.Fatalf("parked %v, applied %d", m1.parked, m1.index)
+	}
+	d.check(t)
+}
+
+// What a copy leaves where it is: the entries up to the applied one, which the
+// last checkpoint does not have.
+func TestCopyLeavesAppliedEntriesToTheLastCheckpoint(t *testing.T) {
+	d := quiet(t)
+	c := d.config()
+	c.FS = d.mem
+	d.boot(t, c)
+	d.must(t, 1)
+	d.work()
+	for range 4 {
+		if _, err := d.offer(1, 3000); err != nil {
+			t.Fatal(err)
+		}
+		d.work()
+	}
+	g := d.e.groups[1]
+	if len(g.where) < 4 {
+		t.Fatalf("entries at %v", g.where)
+	}
+	before := slices.Clone(g.where)
+	applied := g.applied
+	g.applied = before[1].last // as if the rest was not committed
+	g.copyEntries()
+	for index := range applied {
+		at, was := g.low(index), before[0].position
+		for _, s := range before {
+			if s.last > index {
+				was = s.position
+				break
+			}
+		}
+		if index < g.applied && at != was {
+			t.Errorf("entries above %d from position %d on, want %d", index, at, was)
+		}
+	}
+	g.applied = applied
+	d.work()
 }

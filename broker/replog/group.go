@@ -33,6 +33,7 @@ type group struct {
 	adopting  *raftpb.Message // a snapshot of which files are being fetched
 	stored    *storing        // a snapshot that was taken over
 	credit    int64           // reserved for what another replica sent
+	lent      uint64          // index of the oldest snapshot that is on its way to another replica, 0: none
 	snapTicks int             // since a snapshot was sent of which nothing is heard
 	hears     bool            // a leader, in this life
 	heardAt   uint64          // what was committed, as far as it said
@@ -236,7 +237,7 @@ func (g *group) storageAppend(m raftpb.Message) {
 	if m.Term != 0 || m.Vote != 0 || m.Commit != 0 {
 		hard = raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
-	if len(m.Entries) == 0 && hard.Term == g.logged.Term && (hard.Vote == g.logged.Vote || mutant.On(mutant.VoteForgotten)) {
+	if len(m.Entries) == 0 && hard.Term == g.logged.Term && hard.Vote == g.logged.Vote {
 		g.logged.Commit = hard.Commit
 		if n := len(g.flight); n > 0 {
 			g.flight[n-1].responses = append(g.flight[n-1].responses, m.Responses...)
@@ -346,11 +347,10 @@ func (g *group) storageApply(m raftpb.Message) {
 		}
 	}
 	g.deliver(m.Responses)
-	switch {
-	case g.alone():
+	if g.alone() {
 		g.store.drop(g.applied)
-	case g.store.bytes > g.e.c.KeepBytes:
-		g.store.shrink(g.applied, g.e.c.KeepBytes/2)
+	} else {
+		g.shrink()
 	}
 }
 

@@ -51,8 +51,31 @@ func (e *Engine) share(t Task) bool {
 	return ok && s.Share()
 }
 
-// hold keeps a task that is written until it is synced.
+// leave ends the use of a machine. Its tasks do not wait for the shared sync any
+// more, which may be waiting for a group that waits for its end.
+func (e *Engine) leave(o *owned) {
+	o.leave()
+	kept, mine := []*machineTask(nil), []*machineTask(nil)
+	for _, t := range e.sharing.held {
+		if t.own == o {
+			mine = append(mine, t)
+		} else {
+			kept = append(kept, t)
+		}
+	}
+	e.sharing.held = kept
+	for _, t := range mine {
+		e.report(t)
+	}
+}
+
+// hold keeps a task that is written until it is synced, unless nobody is left who
+// wants to know.
 func (e *Engine) hold(t *machineTask) {
+	if t.own.gone {
+		e.report(t)
+		return
+	}
 	if r := e.round; r != nil && !t.own.held && t.own == t.g.own && r.flushing[t.g] {
 		r.waiting--
 	}

@@ -1,6 +1,7 @@
 package replog
 
 import (
+	"errors"
 	"fmt"
 
 	"go.etcd.io/raft/v3"
@@ -27,8 +28,10 @@ type Adopter interface {
 	// that lags. The caller keeps the slice.
 	Snapshot() ([]byte, error)
 	// Adopt begins to fetch what a state of Snapshot, taken by another replica,
-	// claims about files. It replaces an Adopt before it. Until Switch the
-	// machine goes on as it was.
+	// claims about files. It replaces an Adopt before it, of which the machine
+	// may keep what it fetched, or fails with ErrAdopting: everything of that one
+	// is here, or nearly, and it goes on. Until Switch the machine goes on as it
+	// was.
 	Adopt(from ident.ReplicaID, state []byte) error
 	// Adopted reports whether all of it is here; an error ends the attempt.
 	// Progress shows at the next Poll after work of the machine.
@@ -40,6 +43,9 @@ type Adopter interface {
 	// Its first Capture makes the state durable.
 	Switch() (Machine, error)
 }
+
+// ErrAdopting: an Adopt before this one is about to be complete, and goes on.
+var ErrAdopting = errors.New("replog: a state is being adopted")
 
 // Follower is a Machine that wants to know when a replica that does not lead has
 // applied all that its leader said was committed when it was first heard in this
@@ -61,6 +67,22 @@ func (g *group) follow() {
 	}
 }
 
+// lentBytesMax of applied entries stay in memory behind a snapshot that is on its
+// way: without them whoever takes it over would need another one at once.
+func (e *Engine) lentBytesMax() int64 { return max(e.c.KeepBytes, e.c.KeepBytesMax/4) }
+
+// shrink forgets applied entries if there are too many of them.
+func (g *group) shrink() {
+	if g.store.bytes <= g.e.c.KeepBytes {
+		return
+	}
+	to := g.applied
+	if g.leading && g.lent > 0 && g.store.bytes <= g.e.lentBytesMax() {
+		to = min(to, g.lent)
+	}
+	g.store.shrink(to, g.e.c.KeepBytes/2)
+}
+
 // snapshotTicks is after how many ticks without an answer a leader takes a
 // snapshot for lost and tries another way.
 const snapshotTicks = 100
@@ -74,6 +96,9 @@ func (g *group) snapshot() (raftpb.Snapshot, error) {
 	data, err := a.Snapshot()
 	if err != nil {
 		return raftpb.Snapshot{}, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	if g.lent == 0 {
+		g.lent = g.applied
 	}
 	return raftpb.Snapshot{Data: data, Metadata: raftpb.SnapshotMetadata{
 		Index: g.applied, Term: g.appliedT, ConfState: g.store.conf,
@@ -98,7 +123,12 @@ func (g *group) receive(m raftpb.Message) {
 	if !ok || g.storing() || m.Term < g.rn.BasicStatus().Term {
 		return
 	}
-	if err := a.Adopt(ident.ReplicaID(m.From), m.Snapshot.Data); err != nil {
+	switch err := a.Adopt(ident.ReplicaID(m.From), m.Snapshot.Data); {
+	case errors.Is(err, ErrAdopting) && g.adopting != nil:
+		// What was committed then is so in every later term.
+		g.adopting.Term, g.adopting.From = m.Term, m.From
+		return
+	case err != nil:
 		g.abandon() // it is sent again
 		return
 	}
@@ -158,7 +188,7 @@ func (g *group) install(m raftpb.Message) error {
 		r.remove(g)
 	}
 	if next != g.own.m {
-		g.own.leave()
+		g.e.leave(g.own)
 		g.own = &owned{m: next}
 	}
 	for _, t := range g.flight {
@@ -214,8 +244,8 @@ func (g *group) tick() {
 // attend looks at how far the others are: what all have need not be kept, and a
 // snapshot of which nothing is heard is tried again.
 func (g *group) attend() {
-	least := g.applied
-	waits := uint64(0)
+	least, waits := g.applied, uint64(0)
+	g.lent = 0
 	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if id == uint64(g.replica) {
 			return
@@ -223,6 +253,9 @@ func (g *group) attend() {
 		least = min(least, pr.Match)
 		if pr.State == tracker.StateSnapshot {
 			waits = id
+			if g.lent == 0 || pr.PendingSnapshot < g.lent {
+				g.lent = pr.PendingSnapshot
+			}
 		}
 	})
 	g.store.drop(least)

@@ -77,6 +77,10 @@ func (s *store) append(ents []raftpb.Entry) {
 		s.ents = ents[:len(ents):len(ents)]
 		return
 	}
+	if int(keep) == len(s.ents) {
+		s.ents = append(s.ents, ents...)
+		return
+	}
 	// Entries() handed out slices of the old array: never write into it.
 	s.ents = append(s.ents[:keep:keep], ents...)
 }

@@ -373,7 +373,8 @@ func decodeWriteHead(b []byte, generation uint64, position, room int64) (writeHe
 	h.generation = le.Uint64(b[8:])
 	h.position, h.previous, h.durable = int64(le.Uint64(b[16:])), int64(le.Uint64(b[24:])), int64(le.Uint64(b[32:]))
 	h.length, h.count = le.Uint32(b[40:]), le.Uint32(b[44:])
-	ok := h.generation == generation && h.position == position && h.extent() <= room && h.previous <= position
+	ok := h.generation == generation && h.position == position && h.extent() <= room &&
+		0 <= h.previous && h.previous <= position && 0 <= h.durable && h.durable <= position
 	return h, ok
 }
 

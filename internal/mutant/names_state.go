@@ -2,6 +2,7 @@ package mutant
 
 // Planted bugs in what is applied: partitions, their segments, and groups.
 const (
+	ClockAtApply       Name = "clock-at-apply"       // segments are rolled by the clock at which an entry is applied
 	MarksIgnored       Name = "marks-ignored"        // a batch goes on behind one of its producer that was refused
 	RefusedLetter      Name = "refused-letter"       // the dead letters of a refused batch leave
 	GenerationBack     Name = "generation-back"      // a batch is proposed with the generation of a chain that is not the topic's any more
@@ -9,7 +10,6 @@ const (
 	LettersTwice       Name = "letters-twice"        // a delivery from another partition is stored as often as it comes
 	TrimUndelivered    Name = "trim-undelivered"     // the outbox is trimmed when its letters are sent, not when they are stored
 	LeadEarly          Name = "lead-early"           // a leader serves before it has applied an entry of its own term
-	VoteForgotten      Name = "vote-forgotten"       // a vote is given before it is in the log
 	AckBeforeSync      Name = "ack-before-sync"      // a follower acknowledges entries before they are synced
 	LogRemovedEarly    Name = "log-removed-early"    // log files go that hold entries which are not applied in a checkpoint
 	BlockRewritten     Name = "block-rewritten"      // a write begins in the block that the one before it ends in
@@ -24,13 +24,13 @@ const (
 	GroupsNotReplayed  Name = "groups-not-replayed"  // a coordinator serves without having read the log
 	OldTopicOffsets    Name = "old-topic-offsets"    // a new topic begins with the offsets of an old one of its name
 	CommitBeforeAppend Name = "commit-before-append" // an offset's commit is answered when it is proposed
-	OffsetRewound      Name = "offset-rewound"       // a snapshot of offsets is appended behind newer ones
+	OffsetRewound      Name = "offset-rewound"       // replay keeps the oldest of an offset's commits, not the newest
 	TrimBeforeSnapshot Name = "trim-before-snapshot" // a group log is cut before all of its snapshot is in it
 )
 
 func state() []Name {
 	return []Name{
-		MarksIgnored, RefusedLetter, GenerationBack, ProducersForgotten, LettersTwice, TrimUndelivered, LeadEarly, VoteForgotten, AckBeforeSync,
+		ClockAtApply, MarksIgnored, RefusedLetter, GenerationBack, ProducersForgotten, LettersTwice, TrimUndelivered, LeadEarly, AckBeforeSync,
 		LogRemovedEarly, BlockRewritten, OffsetsReused, RetentionTooMuch, NamesUnsynced, TailAsSent,
 		FencedCommit, FencedInstance, AssignedEarly, JoinWithoutEnd, GroupsNotReplayed, OldTopicOffsets, CommitBeforeAppend,
 		OffsetRewound, TrimBeforeSnapshot,

@@ -2,6 +2,8 @@
 
 package mutant
 
+import "time"
+
 // Enabled tells whether this build can plant bugs.
 const Enabled = true
 
@@ -9,6 +11,9 @@ var planted Name
 
 // On reports whether the bug is planted.
 func On(n Name) bool { return planted == n }
+
+// Now is the clock that a planted bug reads, in ns.
+func Now() int64 { return time.Now().UnixNano() }
 
 // Plant switches one bug on, and any other off. The empty name plants none.
 func Plant(n Name) { planted = n }

@@ -44,6 +44,11 @@ func (b *broker) config() node.Config {
 		Report: func(e node.Event) {
 			b.server.log("broker: reports %s: %v", e.Text, e.Err)
 			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, replog.ErrNoSpace) || errors.Is(e.Err, replog.ErrFailed) || errors.Is(e.Err, errLoad) || b.tierTrouble(e) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
+			if p := s.model.part(e.Partition); p != nil && !s.alone() && p.topic.state != live {
+				// Its deletion was applied, and after a restart is not known to be
+				// committed yet: the replica begins again without its log.
+				expected = true
+			}
 			if !expected && !b.server.disk.lost && len(b.server.disk.flips) == 0 {
 				s.fail("V1", "broker reports without a fault: %s (topic %s, partition %v): %v", e.Text, e.Topic, e.Partition, e.Err)
 			}

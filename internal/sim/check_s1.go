@@ -35,9 +35,10 @@ func (s *run) checkTiers(b *broker) {
 		}
 		for _, p := range t.parts {
 			at, o, ok := b.serves(p.id)
-			if !ok || s.newest(p.id) != b {
-				continue
+			if !ok || s.newest(p.id) != b || o.LeaderEpoch < p.tier.epoch {
+				continue // of a leader that was deposed, and nobody leads yet
 			}
+			p.tier.epoch = o.LeaderEpoch
 			list := at.Tiered()
 			now := tierSeen{life: b, epoch: o.LeaderEpoch, start: o.LogStart, local: o.LocalStart, first: list.Start(), end: tierEnd(list), length: list.Len()}
 			if was := p.tier; now.life != was.life || now.start != was.start || now.local != was.local || now.first != was.first || now.end != was.end || now.length != was.length {

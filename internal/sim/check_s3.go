@@ -15,6 +15,9 @@ func (s *run) names(p ident.Partition, id manifest.ID) bool {
 		return false // a leader that does not know of the deletion yet
 	}
 	b := s.newest(p)
+	if part := s.model.part(p); b != nil && part != nil && b.partition(p).LeaderEpoch() < part.tier.epoch {
+		return false // it was deposed, and nobody leads yet
+	}
 	return b != nil && named(b.partition(p), id)
 }
 
@@ -65,9 +68,12 @@ func (s *run) checkDropTopic(b *broker, id ident.TopicID) {
 }
 
 // orphaned reports whether nobody can know of an object: its upload or its
-// commit had no answer.
+// commit had no answer, or its leader had not heard that the topic was deleted.
 func (s *run) orphaned(o *object) bool {
 	if o.lost {
+		return true
+	}
+	if p := s.model.part(o.id); p != nil && !s.alone() && p.topic.state == deleted && o.stored.After(p.topic.askedDelete) {
 		return true
 	}
 	if o.named {

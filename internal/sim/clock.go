@@ -9,7 +9,7 @@ import (
 // time.
 type clock struct {
 	ahead time.Duration
-	set   bool // it was ever set
+	set   bool // it may be set in this run
 }
 
 // instant is a time.Time as the package time lays it out: with a reading of the

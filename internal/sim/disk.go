@@ -86,6 +86,18 @@ func (d *disk) inject(op vfs.Op) error {
 				return &vfs.Corrupt{Bit: (f.off-op.Off)*8 + f.bit}
 			}
 		}
+	case vfs.OpRename: // bits are in blocks, not in names
+		kept := d.flips[:0]
+		for _, f := range d.flips {
+			switch f.name {
+			case op.NewName:
+				continue
+			case op.Name:
+				f.name = op.NewName
+			}
+			kept = append(kept, f)
+		}
+		d.flips = kept
 	case vfs.OpWrite:
 		for i, f := range d.flips {
 			if f.name == op.Name && op.Off <= f.off && f.off < op.Off+op.Len {

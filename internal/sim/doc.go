@@ -1,11 +1,26 @@
-// Package sim runs one broker's cores under faults: broker/node on the disk in
-// memory and on virtual time, in one goroutine, from one seed. It is test code:
-// nothing imports it but its own tests.
+// Package sim runs the cores of one to five brokers under faults: broker/node,
+// each on a disk in memory and with a clock of its own, a network between them,
+// an object store for all, on virtual time, in one goroutine, from one seed. It
+// is test code: nothing imports it but its own tests.
 //
-// A seed decides everything: the plan (which faults, how much load, how small
-// the disk), what clients and operators do and when, how long each task of the
-// broker takes and in what order tasks end, where power is lost and what the
-// disk keeps of it. Two runs of one seed have the same trace hash.
+// A seed decides everything: the plan (how many nodes, which faults, how much
+// load, how small the disk), what clients and operators do and when, how long
+// each task of a broker takes and in what order tasks end, where power is lost
+// and what the disk keeps of it, when each frame arrives, if it does, and when a
+// replica calls an election. Two runs of one seed have the same trace hash.
+//
+// What goes wrong: machines lose power, alone or several at once, with loss,
+// tearing and reordering of what was not synced; brokers are killed; machines
+// stand still and go on; syncs fail or take seconds; disks are full (one node
+// only) or read bits wrong; wall clocks are set forward and back; frames are
+// lost, late, doubled and reordered; links are cut in one or both directions, or
+// slow, leaders and sets of nodes cut off; clients lose connections and turn to
+// another broker; the object store fails in all its ways. In the end all of it
+// stops, and what was promised must hold on every node (finish.go). A node that
+// is alone may then have its disk damaged for good and be repaired (repair.go).
+//
+// What does not matter to a violation can be left out of a plan by name
+// (without.go), which is how failing seeds are made smaller.
 //
 // What the broker answers and what readers see is judged by checkers, each in a
 // file named for the invariant of the design that it stands for:
@@ -22,7 +37,10 @@
 //	   log starts where the cold tier ends or below
 //	L8 the bytes read are the bytes sent, or what the chain made of them
 //	L9 a lookup by time agrees with a scan
-//	P1 replay makes the same segments
+//	L10 along a log leader epochs never fall, and nobody is told of an append by
+//	   a leader that another one had replaced
+//	P1 replay makes the same segments, and all replicas have the same, byte for
+//	   byte
 //	W3 each record of an acknowledged batch is stored, dropped or a dead letter,
 //	   and each dead letter is in its topic once, in order
 //	W6 what is stored of a batch is what one generation of the chain makes of it
@@ -38,16 +56,25 @@
 //	R4 every request is answered once
 //	V1 after the last fault everything works within 30 s of virtual time; that
 //	   covers R3, a disk that was full
-//	C1 topics are as the answers to their commands said
+//	M1 topics are as the answers to their commands said, on every node
+//	repair: what the report of a repair does not name as lost is there after it
+//	net: frames go to other nodes, and nobody changes one after it was sent
+//
+// L2, L7 and L10 hold for what any broker told, also one that was deposed and
+// does not know it: what a leader tells is measured by what was told under its
+// epoch and older ones, as clients do that know of leader epochs (KIP-320).
 //
 // Concurrency: a run belongs to one goroutine and starts none. Planted bugs
-// (internal/mutant) are process-wide, so runs with one must not overlap.
+// (internal/mutant) and the source of random numbers of Raft's timeouts are
+// process-wide, so runs must not overlap; tests spread seeds over processes.
 //
-// The object store is in memory, outlives the broker, answers late or not at all,
-// and goes on with what it was asked for when the broker is gone. Readers take
-// what is in the cold tier from the objects that the manifest names.
+// The object store is in memory, outlives the brokers, answers late or not at
+// all, and goes on with what it was asked for when the broker is gone. Readers
+// take what is in the cold tier from the objects that the manifest names.
 //
-// It does not simulate a network or several brokers, and it does not model
-// what the edges of a broker do with these answers; nor does it read objects the
-// way a broker does, or simulate their format.
+// It does not simulate changes of a group's members, the edges of a broker
+// (wire, handlers) and what they do with these answers, how a broker reads
+// objects, or their format. With several nodes it has no full disks, small
+// write-ahead logs or repair, and with wall clocks that are set it does not wait
+// for the cold tier to settle.
 package sim

@@ -187,6 +187,9 @@ func (s *run) converge() {
 // behind tells what one node has and another has not yet, nothing if they are
 // the same.
 func (s *run) behind() string {
+	if !s.led() { // of a topic that was made a moment ago
+		return "a partition has no leader"
+	}
 	for _, sv := range s.servers {
 		if why := s.leftover(sv); why != "" {
 			return why

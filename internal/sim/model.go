@@ -87,6 +87,7 @@ type batch struct {
 	sum      uint64
 	made     map[uint64]made // by generation
 
+	nth           int            // of its producer
 	sent, refused int            // attempts, and those refused for good
 	acks          []ident.Offset // offsets told
 	seen          []ident.Offset // where it was read

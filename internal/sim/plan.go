@@ -26,6 +26,7 @@ const (
 	streamNodesPlan
 	streamConsumer
 	streamTimeout
+	streamRepair
 )
 
 func stream(seed, which uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, which)) }

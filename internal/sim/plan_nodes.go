@@ -12,6 +12,7 @@ import (
 type planNodes struct {
 	nodes          int
 	requestTimeout time.Duration // of clients; 0: they wait for ever
+	repair         bool          // a node that is alone is damaged in the end, and repaired
 	consumers      int           // that follow partitions and wait at the end
 
 	without     map[string]bool // features that were switched off
@@ -68,6 +69,7 @@ func (p *plan) drawNodes(seed uint64) {
 	p.wasFull, p.hadReserve, p.hadLength, p.hadFiles = p.full, p.diskReserve, p.length, [3]int64{p.firstFile, p.file, p.walMax}
 	p.drawMachines(r, half)
 	p.drawNet(r, half)
+	p.repair = r.IntN(3) == 0
 	if p.nodes == 1 {
 		if p.freeze == 0 && p.stall == 0 {
 			p.requestTimeout = 0

@@ -35,6 +35,7 @@ type producer struct {
 	part   *part
 	at     *server // that it believes to lead the partition, nil: it does not know
 	left   int     // batches to make
+	made   int     // batches
 
 	open []*batch // sent and not done, oldest first
 	wait time.Time
@@ -196,8 +197,15 @@ func (p *producer) sendNew() {
 	if p.s.ending || p.at.stopping || p.left == 0 || len(p.open) >= pipeline {
 		return
 	}
+	// A broker knows the last five batches of a producer again: with an answer
+	// lost to the oldest, and answers to the others, a client must not pass that.
+	if !p.s.alone() && p.idem && len(p.open) > 0 && p.made-p.open[0].nth >= pipeline-1 {
+		return
+	}
 	p.left--
 	b := p.make()
+	p.made++
+	b.nth = p.made
 	p.open = append(p.open, b)
 	p.give(b)
 }

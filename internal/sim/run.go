@@ -36,6 +36,7 @@ type Stats struct {
 	Frames, FramesLost                         int
 	FrameBytes                                 int64
 	Waits                                      int // long polls
+	Repairs                                    int
 }
 
 // Result is what became of a run.
@@ -54,7 +55,7 @@ type Result struct {
 type run struct {
 	seed  uint64
 	plan  *plan
-	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier, nodes, net, consumer *mathrand.Rand }
+	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier, nodes, net, consumer, repair *mathrand.Rand }
 	now   time.Time
 	queue eventQueue
 	trace trace
@@ -99,6 +100,7 @@ func RunWithout(seed uint64, without []string, out io.Writer) (res Result) {
 	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
 	s.rng.chain, s.rng.tier = stream(seed, streamChain), stream(seed, streamTier)
 	s.rng.nodes, s.rng.net, s.rng.consumer = stream(seed, streamNodes), stream(seed, streamNet), stream(seed, streamConsumer)
+	s.rng.repair = stream(seed, streamRepair)
 	defer func() {
 		if p := recover(); p != nil {
 			v := s.broken
@@ -222,4 +224,5 @@ func (s *run) all() {
 	s.startNetFaults()
 	s.during(s.plan.length)
 	s.finish()
+	s.damageAndRepair()
 }

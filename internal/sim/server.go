@@ -27,7 +27,7 @@ type server struct {
 }
 
 func newServer(s *run, id ident.NodeID, capacity int64) *server {
-	sv := &server{s: s, id: id}
+	sv := &server{s: s, id: id, clock: clock{set: s.plan.clock > 0}}
 	sv.disk = newDisk(sv, capacity)
 	return sv
 }

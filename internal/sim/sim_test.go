@@ -107,9 +107,10 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 
 // Seeds with several nodes that found something.
 var foundWithNodes = map[uint64]string{
-	106: "objects of a deleted topic were forgotten by a controller that held no replica of it",
-	268: "the directory that a replica left for another one's state was never removed",
-	81:  "entries that a newer leader replaced held a follower's write-ahead log",
+	106:  "objects of a deleted topic were forgotten by a controller that held no replica of it",
+	268:  "the directory that a replica left for another one's state was never removed",
+	2270: "the error of an upload was shown for ever when copying was switched off",
+	81:   "entries that a newer leader replaced held a follower's write-ahead log",
 }
 
 func TestSeedsOfSeveralNodesThatFoundSomething(t *testing.T) {

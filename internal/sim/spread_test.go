@@ -161,6 +161,6 @@ func (s *Stats) counts() []*int {
 		&s.Acked, &s.Refused, &s.Reads, &s.Batches, &s.PowerLosses, &s.Kills, &s.Cuts, &s.Clean, &s.SyncErrors,
 		&s.Flips, &s.Refusals, &s.Full, &s.Opens, &s.Checkpoints, &s.TopicsDeleted, &s.RecordsDeleted, &s.Letters,
 		&s.Uploads, &s.Discards, &s.ColdReads, &s.Objects, &s.Orphans, &s.ObjectsDeleted,
-		&s.Pauses, &s.Stalls, &s.ClockJumps, &s.Frames, &s.FramesLost, &s.Waits,
+		&s.Pauses, &s.Stalls, &s.ClockJumps, &s.Frames, &s.FramesLost, &s.Waits, &s.Repairs,
 	}
 }

@@ -195,7 +195,7 @@ func (m *model) part(id ident.Partition) *part {
 // settleTier waits until the cold tier is as the topics' settings want it, and
 // has the checkers look at it.
 func (s *run) settleTier() {
-	if !s.plan.tier {
+	if !s.plan.tier || s.skew > 0 { // graces count by wall clocks, which were set
 		return
 	}
 	limit := s.now.Add(2*recovery + s.plan.tierGrace)
@@ -240,8 +240,15 @@ func (s *run) tierSettled() string {
 	}
 	for _, b := range s.brokers() {
 		for _, t := range b.node.TierStates() {
-			if t.Err != nil && !s.alone() && s.newest(t.ID) == b { // it looks again soon
+			if s.alone() || s.newest(t.ID) != b {
+				continue
+			}
+			topic, ok := b.node.Image().TopicByID(t.ID.Topic)
+			switch {
+			case t.Err != nil: // it looks again soon
 				return t.Topic + ": " + t.Err.Error()
+			case ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0 && t.PendingCount > 0: // a commit may be on its way
+				return t.Topic + ": segments wait"
 			}
 		}
 	}

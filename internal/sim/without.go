@@ -19,7 +19,7 @@ type feature struct {
 var features = []feature{
 	{"later", func(p *plan) {
 		p.alone()
-		p.consumers = 0
+		p.consumers, p.repair = 0, false
 		p.quietMachines()
 	}},
 	{"nodes", (*plan).alone},
@@ -37,6 +37,7 @@ var features = []feature{
 	{"tier", func(p *plan) { p.tier = false }},
 	{"chains", func(p *plan) { p.chains = false }},
 	{"consumers", func(p *plan) { p.consumers = 0 }},
+	{"repair", func(p *plan) { p.repair = false }},
 	{"groups", func(*plan) {}},
 	{"net", (*plan).quietNet},
 	{"netcuts", func(p *plan) { p.netEvery = 0 }},
