@@ -16,6 +16,13 @@ import (
 // for the mark of its directory goes on when that write has ended, although
 // nothing else happens to the cluster metadata.
 func TestDeletedWhileWritten(t *testing.T) {
+	for _, class := range []replog.Class{replog.ClassSegment, replog.ClassSync} {
+		deletedWhile(t, class)
+	}
+}
+
+// deletedWhile deletes a topic while a task of a class is performed for it.
+func deletedWhile(t *testing.T, class replog.Class) {
 	mem := vfs.NewMem(vfs.MemOptions{})
 	now := time.UnixMilli(1_000_000)
 	n, _, err := Open(testConfig(mem), now)
@@ -47,8 +54,9 @@ func TestDeletedWhileWritten(t *testing.T) {
 	})
 	drive(t, n, now)
 
-	// others performs everything but the segments' writes, which are kept.
+	// others performs everything but tasks of the class, which are kept at first.
 	var kept []replog.Task
+	deleted := false
 	others := func() {
 		for {
 			tasks := n.Poll(now)
@@ -57,7 +65,7 @@ func TestDeletedWhileWritten(t *testing.T) {
 			}
 			done := 0
 			for _, task := range tasks {
-				if task.Class() == replog.ClassSegment {
+				if task.Class() == class && !deleted {
 					kept = append(kept, task)
 					continue
 				}
@@ -76,6 +84,7 @@ func TestDeletedWhileWritten(t *testing.T) {
 		t.Fatal("nothing is being written")
 	}
 	n.Command(metadata.DeleteTopic{TopicID: id}, must)
+	deleted = true
 	others()
 	n.Checkpoint()
 	others()

@@ -52,10 +52,20 @@
 //	   uploads and commits whose answers were lost
 //	S4 the segments of a manifest, and the local log behind them, leave no gap
 //	S5 objects hold the batches that the local log held
+//	C1 members of a generation are told one assignment, in which a partition has
+//	   one owner; a commit of an older generation, or of a member that was
+//	   replaced, does not count
+//	C2 a committed offset is what is read until a newer commit, a deletion or its
+//	   retention, also by a topic that was made anew
+//	C3 every join phase ends in its time, and soon after the last fault every group
+//	   is stable and has read everything
+//	C4 where a group begins to read, all before it was processed, and in the end
+//	   it has processed all there is
 //	R2 nothing is left of deleted topics, of old files, of goroutines
 //	R4 every request is answered once
 //	V1 after the last fault everything works within 30 s of virtual time; that
 //	   covers R3, a disk that was full
+//	C1 C2 C3 C4 of consumer groups (check_c1.go to check_c4.go)
 //	M1 topics are as the answers to their commands said, on every node
 //	repair: what the report of a repair does not name as lost is there after it
 //	net: frames go to other nodes, and nobody changes one after it was sent
@@ -68,11 +78,19 @@
 // (internal/mutant) and the source of random numbers of Raft's timeouts are
 // process-wide, so runs must not overlap; tests spread seeds over processes.
 //
-// The object store is in memory, outlives the brokers, answers late or not at
-// all, and goes on with what it was asked for when the broker is gone. Readers
-// take what is in the cold tier from the objects that the manifest names.
+// Each broker runs the core of the group coordinator (broker/coordinator.Core).
+// Groups have members that are slow, pause, crash, leave, come back with their
+// static id or beside a process of the same id that still runs, eager or
+// cooperative, and consumers that choose their partitions; operators delete
+// offsets and groups and move offsets back.
 //
-// It does not simulate changes of a group's members, the edges of a broker
+// The object store is in memory, outlives the brokers, answers late or not at
+// all, does what it said to have given up on, lists without what is new, and goes
+// on with what it was asked for when the broker is gone. Readers take what is in
+// the cold tier from the objects that the manifest names; how a broker reads them
+// (tiering/remote) is no core: it starts goroutines.
+//
+// It does not simulate changes of a group's replicas, the edges of a broker
 // (wire, handlers) and what they do with these answers, how a broker reads
 // objects, or their format. With several nodes it has no full disks, small
 // write-ahead logs or repair, and with wall clocks that are set it does not wait
