@@ -8,8 +8,9 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 )
 
-// The versions that are written, those of every Kafka since 2.3. Up to flexible
-// ones, 4, all are read.
+// The versions that are written: those of every Kafka since 2.3, but for offsets
+// with a topic id, which Kafka's tools read since they know flexible versions. Up
+// to those, 4, all are read.
 const (
 	offsetKeyVersion    = 1 // 0 has the same form
 	groupKeyVersion     = 2

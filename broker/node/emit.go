@@ -69,11 +69,13 @@ func (n *Node) outboxRoom(bytes int64) error {
 // time, trimming the outbox behind it. What cannot be delivered now is tried
 // again at the next Tick.
 func (n *Node) emit(id ident.Partition, r *Replica) {
-	if n.Replica(id) != r || r.Partition == nil {
-		delete(n.outboxes, id)
-		return // deleted since
-	}
 	d := n.outboxes[id]
+	if n.Replica(id) != r || r.Partition == nil {
+		if d != nil && d.r == r {
+			delete(n.outboxes, id)
+		}
+		return // deleted since, or replaced
+	}
 	if d == nil {
 		if count, _ := r.Partition.OutboxDepth(); count == 0 {
 			return

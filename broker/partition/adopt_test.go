@@ -3,10 +3,12 @@ package partition
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 
 	"github.com/varvelog/varve/broker/entry"
+	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
@@ -177,4 +179,54 @@ func FuzzSnapshot(f *testing.F) {
 			t.Fatalf("%+v", s)
 		}
 	})
+}
+
+// TestAdoptGoesOnWithALaterState: a copy in the making becomes one of a later
+// state. A piece that was asked for before does not tell whether a segment ends
+// where the log ended then.
+func TestAdoptGoesOnWithALaterState(t *testing.T) {
+	h := newHarness(t)
+	h.two()
+	before, err := h.p.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, asked := adopter(t, before)
+	early, err := h.p.Copy((*asked)[0][0], (*asked)[0][1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.entry(entry.Build(entry.Roll, 1, nil, nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.entry(NewEntry(spec{id: 1, seq: 2}.build(t), 1000, 0, nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	after, err := h.p.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Adopt(7, after); err != nil || p.incarnations != 1 {
+		t.Fatalf("begun anew: %v", err)
+	}
+	p.Take(7, early, nil)
+	answer(t, p, h.p, asked)
+	if done, err := p.Adopted(); !done || err != nil {
+		t.Fatalf("not adopted: %v", err)
+	}
+	if err := p.Adopt(7, after); !errors.Is(err, replog.ErrAdopting) {
+		t.Fatalf("a copy that is complete: %v", err)
+	}
+	next, err := p.Switch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	got, want := append(next.log.Sealed(), next.log.Active()), append(h.p.log.Sealed(), h.p.log.Active())
+	if !slices.Equal(got, want) || len(want) != 2 {
+		t.Errorf("segments %v, want %v", got, want)
+	}
+	if !bytes.Equal(bytesOf(t, next), bytesOf(t, h.p)) || !bytes.Equal(next.encodeRest(), h.p.encodeRest()) {
+		t.Error("another state")
+	}
 }

@@ -54,6 +54,18 @@ func (t *tally) run(seed uint64, without []string) {
 	}
 }
 
+// runAll runs seeds in this process, and fails if goroutines are left of them
+// (R2).
+func (t *tally) runAll(first, seeds uint64, without []string) {
+	before := runtime.NumGoroutine()
+	for seed := first; seed < first+seeds; seed++ {
+		t.run(seed, without)
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.failed = append(t.failed, Result{Seed: first, Violation: &Violation{"R2", fmt.Sprintf("%d goroutines more than before", after-before)}})
+	}
+}
+
 func (t *tally) add(a answer) {
 	t.stats.add(a.Stats)
 	t.failed = append(t.failed, a.Failed...)
@@ -79,9 +91,7 @@ func spread(t *testing.T, first, seeds uint64, without []string) *tally {
 	total := &tally{}
 	workers := runtime.GOMAXPROCS(0)
 	if seeds <= chunk || workers == 1 {
-		for seed := first; seed < first+seeds; seed++ {
-			total.run(seed, without)
-		}
+		total.runAll(first, seeds, without)
 		return total
 	}
 	var mu sync.Mutex
@@ -132,14 +142,8 @@ func TestChild(t *testing.T) {
 	if n, _ := fmt.Sscanf(os.Getenv(childEnv), "%d,%d", &first, &seeds); n != 2 {
 		return
 	}
-	before := runtime.NumGoroutine()
 	total := &tally{}
-	for seed := first; seed < first+seeds; seed++ {
-		total.run(seed, switchedOff())
-	}
-	if after := runtime.NumGoroutine(); after > before { // R2
-		total.failed = append(total.failed, Result{Seed: first, Violation: &Violation{"R2", fmt.Sprintf("%d goroutines more than before", after-before)}})
-	}
+	total.runAll(first, seeds, switchedOff())
 	b, err := json.Marshal(answer{total.stats, total.failed, total.Runs, total.Took})
 	if err != nil {
 		t.Fatal(err)
