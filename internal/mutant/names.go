@@ -23,7 +23,6 @@ const (
 	DiscardNamed          Name = "discard-named"            // an object is deleted after its commit was accepted
 	DiscardUnknown        Name = "discard-unknown"          // an object is deleted whose commit may yet be applied
 	DropKeepsLogStart     Name = "drop-keeps-log-start"     // the log goes on to begin in a cold tier that was given up
-	StaleTailKept         Name = "stale-tail-kept"          // entries of an older term stay behind a snapshot after a restart
 	SnapshotBeforeDurable Name = "snapshot-before-durable"  // a snapshot is acknowledged before a checkpoint holds it
 	ForgetUndeleted       Name = "forget-undeleted"         // a tombstone, or a deleted topic, is forgotten although its objects were not deleted
 )
