@@ -181,7 +181,7 @@ func newNode(g *group) (rn *raft.RawNode, err error) {
 		}
 	}()
 	// A replica must have room for a whole message, whatever its log holds.
-	messageBytes := min(proposeBytesMax, uint64(g.e.c.WAL.BytesMax/16))
+	messageBytes := min(proposeBytesMax, uint64(g.e.c.WAL.BytesMax/16), uint64(g.e.c.WAL.FileBytes/8))
 	uncommitted := uint64(0) // no limit: what is proposed waits for nobody
 	if !g.alone() {
 		uncommitted = 8 << 20
@@ -374,10 +374,12 @@ func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
 		keep += e.roundCost
 	}
 	if !e.wal.Reserve(cost, system) {
+		e.refused = true
 		return false
 	}
 	if !e.reserveBlocks(keep) {
 		e.wal.Unreserve(cost)
+		e.refused = true
 		return false
 	}
 	e.wal.Unreserve(keep)

@@ -27,8 +27,7 @@ const (
 	ForgetUndeleted       Name = "forget-undeleted"         // a tombstone, or a deleted topic, is forgotten although its objects were not deleted
 )
 
-// All lists every planted bug that the simulator finds. StaleTailKept is not among
-// them: nothing finds it yet.
+// All lists every planted bug.
 func All() []Name {
 	return append([]Name{
 		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
