@@ -379,6 +379,51 @@ func TestOffsetsOfAnOldTopicAreNotSeen(t *testing.T) {
 	}
 }
 
+// When the offsets of a deleted topic cannot be removed for want of room, requests
+// are refused until they are: a topic of its name must not begin with them.
+func TestOffsetsThatCannotBeRemovedAreNotSeen(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	name := strings.Repeat("t", 200)
+	w.topic(name, 1)
+	if err := w.commit("g", name, 5, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{1}})
+	w.topic(name, 2)
+	p := w.part("g")
+	fill, err := buildAppend([]group.Record{{Key: []byte{0, 99}, Value: make([]byte, 8<<20-100)}}, w.Now()) // of a version to be skipped
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill.Done = func(*partition.Append) {}
+	w.hang(0)
+	w.Post(func() { p.Produce(fill) })
+	for range 2 {
+		if o, err := w.fetch("g", name); !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("offset %d, %v", o, err)
+		}
+		w.turn()
+	}
+	w.hang(-1)
+	w.Post(func() {})
+	w.advance(2 * checkEvery)
+	w.turn() // of which the check is the end
+	w.turn()
+	if o, err := w.fetch("g", name); err != nil || o != -1 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+	if err := w.commit("g", name, 3, ""); err != nil {
+		t.Fatal(err)
+	}
+	w.die(testSettings())
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", name); err != nil || o != 3 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+}
+
 // The queue of requests has a bound, and everything in it is answered at the end
 // (O5).
 func TestQueueIsBoundedAndAnswered(t *testing.T) {

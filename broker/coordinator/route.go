@@ -188,7 +188,7 @@ func (c *Core) check() {
 		case s.g == nil && !now.Before(s.retry):
 			c.enqueue(s, false)
 		case s.g != nil && s.unsure:
-			s.dropUnknown(now, nil, c.h.Image())
+			s.dropAgain(now)
 		}
 	}
 	c.compare()

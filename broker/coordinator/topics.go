@@ -66,6 +66,15 @@ func (s *shard) dropTopics(now time.Time, gone []string) {
 	s.g.DropTopics(now, gone, s.dropped)
 }
 
+// dropAgain removes what an earlier removal could not, or could not tell. What
+// was in flight then has landed by now: requests are refused until that is done.
+func (s *shard) dropAgain(now time.Time) {
+	if s.drops > 0 || !s.idle() {
+		return // the next check tries again
+	}
+	s.dropUnknown(now, nil, s.c.h.Image())
+}
+
 // dropped takes the end of a removal.
 func (s *shard) dropped(err error) {
 	s.drops--
@@ -79,14 +88,18 @@ func (s *shard) dropped(err error) {
 // request is what Do is given.
 type request func(now time.Time, s *group.Shard, err error)
 
+// errUnsure refuses requests while there may be offsets of topics that are gone.
+var errUnsure = fmt.Errorf("%w: offsets of deleted topics are not removed", ErrUnavailable)
+
 // whenClean calls f when no offset of a topic that is gone is seen any more: a
-// topic of the same name must not begin with them.
+// topic of the same name must not begin with them. If they cannot be removed now,
+// f is refused: its client tries again.
 func (s *shard) whenClean(f request) {
 	switch {
+	case s.unsure, s.drops > 0 && len(s.held) >= requestsMax:
+		f(time.Time{}, nil, errUnsure)
 	case s.drops == 0:
 		f(s.c.now, s.g, nil)
-	case len(s.held) >= requestsMax:
-		f(time.Time{}, nil, fmt.Errorf("%w: offsets of deleted topics are being removed", ErrUnavailable))
 	default:
 		s.held = append(s.held, f)
 	}
@@ -100,6 +113,6 @@ func (s *shard) clean() {
 	held := s.held
 	s.held = nil
 	for _, f := range held {
-		f(s.c.now, s.g, nil)
+		s.whenClean(f)
 	}
 }

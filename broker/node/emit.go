@@ -8,6 +8,7 @@ import (
 
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
+	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/mutant"
@@ -191,6 +192,7 @@ func (n *Node) makeTarget(topic string, origin ident.Partition, d *delivery) {
 		case r.Err == nil:
 			n.emit(origin, d.r)
 		case errors.Is(r.Err, metadata.ErrTopicExists): // another partition made it meanwhile
+		case errors.Is(r.Err, replog.ErrNotLeader), errors.Is(r.Err, ErrNotReady): // another broker is the controller now, and is asked
 		default:
 			n.stuck(d, Event{Topic: topic, Err: r.Err, Text: "the target of emissions cannot be made; the outbox holds them"})
 		}

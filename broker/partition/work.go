@@ -73,13 +73,29 @@ func (p *Partition) Work(flush bool) replog.Task {
 	if t := p.syncWork(); t != nil {
 		return t
 	}
-	if len(w.garbage) > 0 && !w.removing {
+	if free := w.free(); len(free) > 0 {
 		w.removing = true
-		t := &removeTask{fs: p.c.FS, garbage: w.garbage}
-		w.garbage = nil
-		return t
+		return &removeTask{fs: p.c.FS, garbage: free}
 	}
 	return nil
+}
+
+// free takes the garbage that may be removed now. What a run or a sync still
+// uses is left until that has ended.
+func (w *work) free() (free []storage.Garbage) {
+	if w.removing {
+		return nil
+	}
+	var used []storage.Garbage
+	for _, g := range w.garbage {
+		if g.Busy() {
+			used = append(used, g)
+		} else {
+			free = append(free, g)
+		}
+	}
+	w.garbage = used
+	return free
 }
 
 // syncWork plans the sync of what was captured, once all of it is written.

@@ -260,18 +260,18 @@ func TestGarbageNeedsNoSpace(t *testing.T) {
 	if l.Unwritten() != 0 || l.Size() != 0 {
 		t.Fatalf("%d bytes unwritten of %d", l.Unwritten(), l.Size())
 	}
-	if got := l.TakeGarbage(); len(got) != 0 {
-		t.Fatalf("garbage %v while a run is in flight", got)
+	garbage := l.TakeGarbage()
+	if len(garbage) != 1 || garbage[0].Base != 0 || !garbage[0].Busy() {
+		t.Fatalf("garbage %v while a run is in flight", garbage)
 	}
 	l.RunDone(full, vfs.ErrNoSpace)
+	if garbage[0].Busy() || len(l.TakeGarbage()) != 0 {
+		t.Fatal("garbage is busy, or was taken twice, after the run")
+	}
 	if _, err := l.PlanSync(old); !errors.Is(err, ErrStaleMark) {
 		t.Fatalf("plan sync of an old mark: %v", err)
 	}
 	pos := flush(t, l)
-	garbage := l.TakeGarbage()
-	if len(garbage) != 1 || garbage[0].Base != 0 {
-		t.Fatalf("garbage %v", garbage)
-	}
 	if err := garbage[0].Remove(fs); err != nil {
 		t.Fatal(err)
 	}

@@ -75,8 +75,8 @@
 // CacheStats counts all of them.
 //
 // Concurrency: a Log has one owner, the worker that applies. Every method that
-// changes it, and NextRun, RunDone, Mark, Reached, PlanSync, SyncDone and
-// TakeGarbage, belong to the owner. Read, OffsetForTimestamp, MaxTimestamp and
+// changes it, and NextRun, RunDone, Mark, Reached, PlanSync, SyncDone 
+// TakeGarbage and Garbage.Busy, belong to the owner. Read, OffsetForTimestamp, MaxTimestamp and
 // the accessors Start, LocalStart, End, Size, Sealed and Active may be called
 // from any goroutine. DoRun, Sync.Do (or Write and Flush) and Garbage.Remove do
 // I/O, touch nothing of the owner's, and may run on any goroutine between plan

@@ -81,24 +81,23 @@ type Garbage struct {
 }
 
 // TakeGarbage returns the segments that became garbage since the last call,
-// oldest first. One that a run or a sync uses follows in a later call.
+// oldest first, busy ones too.
 func (l *Log) TakeGarbage() []Garbage {
 	var out []Garbage
-	kept := l.garbage[:0]
 	for _, g := range l.garbage {
-		if g.busy > 0 {
-			kept = append(kept, g)
-			continue
-		}
 		out = append(out, Garbage{Base: g.base, Bytes: g.bytes, cache: l.cache, g: g})
 	}
-	clear(l.garbage[len(kept):])
-	l.garbage = kept
+	l.garbage = nil
 	return out
 }
 
+// Busy reports whether a run or a sync still uses the segment: Remove must wait
+// until RunDone or SyncDone ended that, since it might make the file again. No
+// other one will begin. It belongs to the log's owner.
+func (d Garbage) Busy() bool { return d.g.busy > 0 }
+
 // Remove unlinks the files, which may be missing. It may block, and may be
-// called again after an error. Readers that have the segment open finish with
+// called again after an error. The segment must not be Busy. Readers that have the segment open finish with
 // the bytes they asked for.
 func (d Garbage) Remove(fs vfs.FS) error {
 	d.cache.forget(d.g)

@@ -87,8 +87,11 @@ func (p *proc) poll() {
 		return
 	}
 	next := w.plan.pollEvery
-	if w.still {
+	switch {
+	case w.still:
 		next = time.Second
+	case w.s.ending: // what lies in many small objects is caught up with in time
+		next = min(next, 20*time.Millisecond)
 	}
 	w.s.after(mean(w.rng, next)+time.Millisecond, p.poll)
 	if p.sleeps() || w.still {

@@ -109,6 +109,9 @@ func (s *run) noteGiven(report *repair.Report, lost map[ident.Partition]*given) 
 		}
 		if pr.Lost != nil {
 			g.end = min(g.end, ident.Offset(pr.End))
+			if p := s.model.part(id); p != nil { // entries that moved its borders may be among them
+				p.told, p.tier = nil, tierSeen{}
+			}
 		}
 		g.holes = append(g.holes, pr.Holes...)
 		g.rebuilt = g.rebuilt || pr.Rebuilt

@@ -74,8 +74,10 @@ func (s *run) hold(p *part, b *broker, o *object) {
 	d := time.Duration(s.rng.tier.Int64N(int64(s.plan.tierGrace)))
 	s.after(d, func() {
 		gone := b.lives() && s.store.objects[o.segment.ID] == nil
-		// The grace counts from when the entry, or command, was proposed.
-		if end := maxTime(o.unnamed, p.topic.askedDelete).Add(s.skew); gone && !since.After(end) {
+		// The grace counts from when the entry, or command, was proposed, by wall
+		// clocks: one that is set forward shortens it.
+		end := maxTime(o.unnamed, p.topic.askedDelete)
+		if gone && !since.After(end) && s.now.Sub(end)+s.skew < s.plan.tierGrace {
 			s.fail("S3", "%s: a reader that looked at the manifest %v ago finds its object deleted; the grace is %v", p.name, s.now.Sub(since), s.plan.tierGrace)
 		}
 	})

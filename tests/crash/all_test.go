@@ -38,6 +38,7 @@ func TestCrashAll(t *testing.T) {
 		s.storm(g.turn)
 		churn()
 		cold()
+		lt.atLeast(t, tierRecords)
 		plains, chains, tiers := lp.finish(t), lc.finish(t), lt.finish(t)
 		s.judged(plains, g.judge(plains)+judge(t, plains, readAll(t, s.port(), plain, groupPartitions, logEnds(t, s.port(), plain, groupPartitions))))
 		s.judged(chains, judgeChain(t, chains, s.port(), chained))

@@ -91,6 +91,17 @@ func (l *load) acknowledged() int {
 	return len(l.acks)
 }
 
+// atLeast lets the load go on until so many records are acknowledged: a slow
+// machine, or few rounds, may not have brought enough to try anything.
+func (l *load) atLeast(t *testing.T, records int) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); l.acknowledged() < records; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d records to %s acknowledged, and not %d a minute after the last round", l.acknowledged(), l.topic, records)
+		}
+	}
+}
+
 // finish lets everything in hand be acknowledged.
 func (l *load) finish(t *testing.T) []acked {
 	t.Helper()

@@ -17,6 +17,9 @@ const earliestLocal = -4
 
 const tierPartitions = 3
 
+// tierRecords fill more than a segment of each of those partitions.
+const tierRecords = tierPartitions * 3 << 20 / 2 / 2000
+
 // tierSettings make segments leave soon.
 var tierSettings = []string{
 	"remote.log.manager.task.interval.ms=100", "log.retention.check.interval.ms=300", "tier.cache.bytes=16MiB", "tier.delete.delay.ms=200",
@@ -33,6 +36,7 @@ func TestCrashTier(t *testing.T) {
 		l := startLoad(t, s.port(), topic, tierPartitions, numbered)
 		cold := readCold(t, s.port(), topic, tierPartitions)
 		s.storm(nil)
+		l.atLeast(t, tierRecords)
 		acks := l.finish(t)
 		cold()
 		s.judged(acks, judgeTier(t, s, acks, topic))
