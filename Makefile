@@ -55,7 +55,8 @@ lint: gofmt ## check formatting and the repository's own rules
 sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many, WITHOUT=flips,tier leaves features out
 	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' VARVE_SIM_WITHOUT='$(WITHOUT)' $(GO) test -tags invariants ./internal/sim -run 'TestSeeds$$' -count=1 -v -timeout 0
 
-mutants: ## prove that the simulator finds planted mistakes
+mutants: ## prove that planted mistakes are found
+	$(GO) test -tags mutants ./internal/mutant -run TestDirected -count=1 -v
 	$(GO) test -tags mutants ./internal/sim -run TestMutants -count=1 -v -timeout 0
 
 fuzz: ## run each fuzz target, or those that match TARGET, for TIME=10s

@@ -19,8 +19,9 @@ type shard struct {
 	epoch ident.Epoch
 
 	g        *group.Shard    // nil until the log is replayed
-	image    *metadata.Image // of when that began; nil afterwards
+	image    *metadata.Image // of when that began; nil once offsets were compared with it
 	unsure   bool            // there may be offsets of topics that are gone
+	left     []string        // topics whose offsets could not be removed
 	drops    int             // of such offsets, being appended
 	held     []request       // wait for those
 	queued   bool            // waits for its turn to be loaded
@@ -55,8 +56,7 @@ func (s *shard) serve(g *group.Shard, bytes int64) {
 	now := s.c.now
 	s.g, s.failed, s.logBytes = g, nil, bytes
 	g.Start(now)
-	s.dropUnknown(now, s.image, s.c.h.Image())
-	s.image = nil
+	s.dropUnknown(now, s.c.h.Image())
 }
 
 // stop ends the shard: whoever waits is answered with err. The partition may be

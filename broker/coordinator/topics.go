@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/varvelog/varve/broker/group"
@@ -32,7 +33,7 @@ func (c *Core) compare() {
 		switch {
 		case s == nil || s.g == nil: // it looks when it is loaded
 		case last == nil:
-			s.dropUnknown(now, nil, img)
+			s.dropUnknown(now, img)
 		case len(gone) > 0:
 			s.dropTopics(now, gone)
 		}
@@ -40,12 +41,14 @@ func (c *Core) compare() {
 }
 
 // dropUnknown removes the offsets of topics that are not in img, or are there
-// under another id than when they were committed, or than in last, which may be
-// nil.
-func (s *shard) dropUnknown(now time.Time, last, img *metadata.Image) {
+// under another id than when they were committed, or than when the shard began
+// to be loaded.
+func (s *shard) dropUnknown(now time.Time, img *metadata.Image) {
 	if s.unsure = !s.c.h.Ready(); s.unsure { // then the image may be an old one
 		return
 	}
+	last := s.image
+	s.image = nil
 	s.drops++
 	if !s.g.DropGone(now, func(topic string, id ident.TopicID) bool {
 		t, ok := img.Topic(topic)
@@ -54,7 +57,12 @@ func (s *shard) dropUnknown(now time.Time, last, img *metadata.Image) {
 			ok = !had || old.ID == t.ID
 		}
 		return ok && (id == t.ID || id == ident.TopicID{} || mutant.On(mutant.OldTopicOffsets))
-	}, s.dropped) {
+	}, func(err error) {
+		if err != nil {
+			s.image = last
+		}
+		s.dropped(err)
+	}) {
 		s.drops--
 	}
 }
@@ -63,7 +71,14 @@ func (s *shard) dropUnknown(now time.Time, last, img *metadata.Image) {
 // appended.
 func (s *shard) dropTopics(now time.Time, gone []string) {
 	s.drops++
-	s.g.DropTopics(now, gone, s.dropped)
+	s.g.DropTopics(now, gone, func(err error) {
+		if err != nil {
+			s.left = append(s.left, gone...)
+			slices.Sort(s.left)
+			s.left = slices.Compact(s.left)
+		}
+		s.dropped(err)
+	})
 }
 
 // dropAgain removes what an earlier removal could not, or could not tell. What
@@ -72,7 +87,12 @@ func (s *shard) dropAgain(now time.Time) {
 	if s.drops > 0 || !s.idle() {
 		return // the next check tries again
 	}
-	s.dropUnknown(now, nil, s.c.h.Image())
+	left := s.left
+	s.left = nil
+	s.dropUnknown(now, s.c.h.Image())
+	if len(left) > 0 {
+		s.dropTopics(now, left)
+	}
 }
 
 // dropped takes the end of a removal.

@@ -33,11 +33,13 @@ func (s *Shard) become(g *group, m *member, to identity) {
 // replace handles the join of a static member that has no id any more while the
 // group still has it: it was restarted. Whoever has the old id is fenced. In a
 // stable group whose protocol stays the same it takes over its assignment, and
-// nobody else notices.
+// nobody else notices, unless the one before went when it had given up partitions
+// and had not joined again: nobody would get them.
 func (s *Shard) replace(now time.Time, g *group, m *member, id string, r *JoinRequest, done func(JoinResponse, error)) {
 	g.answerJoin(m, JoinResponse{MemberID: m.id}, ErrFencedInstance)
 	m.answerSync(SyncResponse{}, ErrFencedInstance)
 	before, leader := m.identity(), g.leader
+	owes := g.owesJoin(m)
 	to := identity{
 		id: id, client: cut(r.ClientID, clientMaxBytes), host: cut(r.ClientHost, clientMaxBytes),
 		session: r.SessionTimeout, rebalance: r.RebalanceTimeout,
@@ -46,7 +48,7 @@ func (s *Shard) replace(now time.Time, g *group, m *member, id string, r *JoinRe
 	s.become(g, m, to)
 	g.awaitJoin(m, done)
 	s.renew(now, g, m)
-	if g.state != Stable || g.elect() != g.protocol {
+	if g.state != Stable || owes || g.elect() != g.protocol {
 		// In CompletingRebalance the leader may assign to the old id.
 		s.rebalanceOrComplete(now, g, "static member "+id+" is back: "+cut(r.Reason, reasonMaxBytes))
 		return
@@ -59,6 +61,12 @@ func (s *Shard) replace(now time.Time, g *group, m *member, id string, r *JoinRe
 	if err != nil {
 		s.returned(now, &c, err)
 	}
+}
+
+// owesJoin says that a member of a stable group is to join again.
+func (g *group) owesJoin(m *member) bool {
+	data, ok := m.metadata(g.protocol)
+	return ok && g.protocolType == consumerProtocol && owesJoin(data, m.assignment)
 }
 
 // comeback is a static member's return that is being stored.

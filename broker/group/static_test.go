@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // statics makes a stable group of n static members i0, i1...
@@ -66,6 +68,61 @@ func TestStaticLeaderReturns(t *testing.T) {
 	}
 	if r.s.groups["g"].leader != k.MemberID || r.state(Stable).Generation != ms[0].Generation {
 		t.Fatal("the group noticed")
+	}
+}
+
+// A cooperative member that goes between giving up partitions and joining again
+// leaves them to nobody, unless the group rebalances when it is back.
+func TestStaticReturnAfterRevocation(t *testing.T) {
+	having := func(version int16, partitions ...int32) []byte {
+		m := kmsg.ConsumerMemberMetadata{Version: version, Topics: []string{"orders"}, UserData: []byte("u")}
+		if len(partitions) > 0 {
+			m.OwnedPartitions = []kmsg.ConsumerMemberMetadataOwnedPartition{{Topic: "orders", Partitions: partitions}}
+		}
+		return m.AppendTo(nil)
+	}
+	given := func(partitions ...int32) []byte {
+		return (&kmsg.ConsumerMemberAssignment{Topics: []kmsg.ConsumerMemberAssignmentTopic{{Topic: "orders", Partitions: partitions}}}).AppendTo(nil)
+	}
+	for name, c := range map[string]struct {
+		had, got []byte
+		again    bool
+	}{
+		"gave one up":         {having(1, 0, 1), given(0), true},
+		"gave all up":         {having(3, 0, 1), (&kmsg.ConsumerMemberAssignment{}).AppendTo(nil), true},
+		"keeps all":           {having(1, 0, 1), given(0, 1), false},
+		"got more":            {having(1, 0), given(0, 1), false},
+		"came with none":      {having(1), given(0), false},
+		"eager":               {having(0, 0, 1), given(0), false},
+		"another protocol":    {having(1, 0, 1), []byte("x"), false},
+		"broken assignment":   {having(1, 0, 1), given(0)[:8], false},
+		"broken subscription": {having(1, 0, 1)[:len(having(1, 0, 1))-2], given(0), false},
+	} {
+		for _, back := range []string{"i0", "i1"} { // the leader, and one that is not
+			r := newRig(t, nil)
+			var reqs []JoinRequest
+			for _, m := range r.statics(2) {
+				q := static(m.MemberID[:2], m.MemberID)
+				q.Protocols[0].Metadata = c.had
+				reqs = append(reqs, q)
+			}
+			one, two := r.join(reqs[0]), r.join(reqs[1])
+			want(t, two, nil)
+			j := want(t, one, nil)
+			want(t, r.sync(j, Assignment{MemberID: reqs[0].MemberID, Data: c.got}, Assignment{MemberID: reqs[1].MemberID, Data: c.got}), nil)
+			r.reload()
+			r.state(Stable)
+			q := static(back, "")
+			q.Protocols[0].Metadata = having(1)
+			r.join(q)
+			state := Stable
+			if c.again {
+				state = PreparingRebalance
+			}
+			if got := r.s.groups["g"].state; got != state {
+				t.Errorf("%s: %s is back: %v, want %v", name, back, got, state)
+			}
+		}
 	}
 }
 

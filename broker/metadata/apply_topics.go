@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 func (c CreateTopic) apply(ch *change) error {
@@ -105,7 +106,9 @@ func (c *change) place(id ident.TopicID, have []PartitionInfo, n, rf int, assign
 				node = assignments[p][r]
 			}
 			info.Replicas = append(info.Replicas, Replica{Node: node, ID: c.next.nextReplica})
-			c.next.nextReplica++
+			if !mutant.On(mutant.ReusedReplicaID) {
+				c.next.nextReplica++
+			}
 		}
 		c.next.nextGroup++
 		c.next.groups = c.next.groups.with(info.Group, ident.Partition{Topic: id, Index: int32(len(list))})

@@ -84,6 +84,7 @@ type Event struct {
 type Node struct {
 	c      Config
 	engine *replog.Engine
+	gone   map[wal.Replica]bool // destroyed in an earlier life
 	meta   *metaMachine
 	cache  *storage.Cache
 	now    time.Time
@@ -128,6 +129,10 @@ func Open(c Config, now time.Time) (*Node, *wal.Recovered, error) {
 		return nil, nil, err
 	}
 	n.engine = engine
+	n.gone = make(map[wal.Replica]bool, len(rec.Gone))
+	for _, g := range rec.Gone {
+		n.gone[g] = true
+	}
 	spec := replog.Spec{ID: ident.MetadataGroup, Replica: metadataReplica, Voters: []ident.ReplicaID{metadataReplica}}
 	if len(c.Peers) > 0 {
 		spec.Voters = nil

@@ -6,6 +6,7 @@ import (
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
 )
 
@@ -25,7 +26,9 @@ func replicaDir(id ident.Partition, r ident.ReplicaID) string {
 // its machine, or nil.
 func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionInfo) *replicaMachine {
 	rep, ok := info.On(n.c.ID)
-	if !ok {
+	if !ok || n.gone[wal.Replica{Group: info.Group, ID: rep.ID}] {
+		// A replica that was destroyed has lost its log and its vote, and must
+		// not begin again: the deletion is yet to be applied again.
 		return nil
 	}
 	var machine *replicaMachine

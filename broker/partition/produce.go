@@ -181,7 +181,7 @@ func (p *Partition) sequenced(a *Append, q sequence) bool {
 		a.finish(ErrFenced)
 		return true
 	}
-	if b := p.original(q); b != nil {
+	if b := p.original(q); b != nil && !mutant.On(mutant.ProposedTwice) {
 		b.same = append(b.same, a)
 		return true
 	}

@@ -163,7 +163,7 @@ func TestFlipAnyBit(t *testing.T) {
 	for name, build := range map[string]func(testing.TB) (*life, *vfs.Mem){"one file": history, "many files": longHistory} {
 		t.Run(name, func(t *testing.T) {
 			l, fs := build(t)
-			flipRounds(t, l, fs, 250)
+			flipRounds(t, l, fs, 120)
 		})
 	}
 }

@@ -237,7 +237,7 @@ func (g *group) storageAppend(m raftpb.Message) {
 	if m.Term != 0 || m.Vote != 0 || m.Commit != 0 {
 		hard = raftpb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
-	if len(m.Entries) == 0 && hard.Term == g.logged.Term && hard.Vote == g.logged.Vote {
+	if len(m.Entries) == 0 && (hard.Term == g.logged.Term && hard.Vote == g.logged.Vote || mutant.On(mutant.VoteNotPersisted)) {
 		g.logged.Commit = hard.Commit
 		if n := len(g.flight); n > 0 {
 			g.flight[n-1].responses = append(g.flight[n-1].responses, m.Responses...)
@@ -474,6 +474,9 @@ func (g *group) supersede(first uint64) {
 // index; entries enqueued from now on lie at or above the tail.
 func (g *group) low(index uint64) int64 {
 	low := g.e.wal.Tail()
+	if g.stored != nil {
+		low = g.stored.at
+	}
 	for _, s := range g.where {
 		if s.last > index && !mutant.On(mutant.LogRemovedEarly) {
 			low = min(low, s.position)

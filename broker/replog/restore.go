@@ -54,7 +54,7 @@ func (g *group) restoreEntries(rec *wal.Group) error {
 		if e.Index > next {
 			return fmt.Errorf("%w: applied is %d, and the oldest entry behind it is %d", ErrDamaged, next-1, e.Index)
 		}
-		if e.Term < term {
+		if e.Term < term && !mutant.On(mutant.StaleTailKept) {
 			return nil
 		}
 		next, term = next+1, e.Term

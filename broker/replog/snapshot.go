@@ -180,6 +180,7 @@ func (g *group) install(m raftpb.Message) error {
 	if !ok {
 		return fmt.Errorf("%w: a snapshot for a machine that takes none", ErrDamaged)
 	}
+	at := g.e.wal.Tail()
 	next, err := a.Switch()
 	if err != nil {
 		return fmt.Errorf("take over the state at entry %d: %w", meta.Index, err)
@@ -197,7 +198,7 @@ func (g *group) install(m raftpb.Message) error {
 	g.dropPending(ErrNotLeader)
 	g.applied, g.appliedT, g.changed = meta.Index, meta.Term, true
 	g.store.reset(meta.Index, meta.Term)
-	g.stored = &storing{index: meta.Index}
+	g.stored = &storing{index: meta.Index, at: at}
 	if mutant.On(mutant.SnapshotBeforeDurable) {
 		g.stored = nil
 		g.deliver(m.Responses)
@@ -212,6 +213,7 @@ func (g *group) install(m raftpb.Message) error {
 // storing is a snapshot that was taken over and is not in a durable checkpoint.
 type storing struct {
 	index uint64
+	at    int64            // where the write-ahead log ended before: what the machine had destroyed is said behind it
 	held  []raftpb.Message // storage appends that wait for that
 }
 

@@ -75,10 +75,10 @@
 // CacheStats counts all of them.
 //
 // Concurrency: a Log has one owner, the worker that applies. Every method that
-// changes it, and NextRun, RunDone, Mark, Reached, PlanSync, SyncDone 
-// TakeGarbage and Garbage.Busy, belong to the owner. Read, OffsetForTimestamp, MaxTimestamp and
-// the accessors Start, LocalStart, End, Size, Sealed and Active may be called
-// from any goroutine. DoRun, Sync.Do (or Write and Flush) and Garbage.Remove do
+// changes it, and NextRun, RunDone, Mark, Reached, PlanSync, SyncDone,
+// TakeGarbage and Garbage.Busy, belong to the owner. Read, OffsetForTimestamp,
+// MaxTimestamp and the accessors Start, LocalStart, End, Size, Sealed and Active
+// may be called from any goroutine. DoRun, Sync.Do (or Write and Flush) and Garbage.Remove do
 // I/O, touch nothing of the owner's, and may run on any goroutine between plan
 // and done. The mutex guards the list of segments and the tail and is never held
 // across I/O. A Cache is shared by all logs and safe for concurrent use.

@@ -159,8 +159,15 @@ func (o *owner) sync() {
 		return
 	}
 	o.mark = nil
-	garbage := o.garbage
-	o.garbage = nil
+	var garbage, used []Garbage
+	for _, g := range o.garbage {
+		if g.Busy() {
+			used = append(used, g)
+		} else {
+			garbage = append(garbage, g)
+		}
+	}
+	o.garbage = used
 	o.start(func() func() {
 		err := s.Do()
 		return func() {

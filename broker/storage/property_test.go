@@ -140,7 +140,7 @@ func (x *machine) opCheckpoint() {
 	x.at, x.durable = pos, x.marked
 	kept := x.garbage[:0]
 	for _, g := range x.garbage {
-		if g.ops > x.durable {
+		if g.ops > x.durable || g.g.Busy() {
 			kept = append(kept, g)
 		} else if err := g.g.Remove(x.fs); err != nil {
 			x.t.Fatal(err)

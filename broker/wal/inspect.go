@@ -101,7 +101,7 @@ func (r *Record) Parts() []int64 {
 // would fail with, ErrCorrupt above all. A directory that does not exist is an
 // empty log. It blocks.
 func Check(fs vfs.FS, s Settings) error {
-	r := &recovery{fs: fs, s: s, groups: map[ident.GroupID]*Group{}, gone: map[replica]bool{}}
+	r := &recovery{fs: fs, s: s, groups: map[ident.GroupID]*Group{}, gone: map[Replica]bool{}, destroyed: map[Replica]bool{}}
 	defer r.close()
 	err := r.run()
 	if errors.Is(err, vfs.ErrNotExist) {

@@ -1,8 +1,10 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/varvelog/varve/internal/ident"
@@ -32,11 +34,18 @@ func (d *Damage) Unwrap() error { return ErrCorrupt }
 
 // Recovered is what the log held when it was opened.
 type Recovered struct {
-	Groups       []*Group // by group id
-	Checkpoint   uint64   // highest checkpoint id seen, complete or not; a new one must be higher
-	Bytes        int64    // of valid writes that were read
-	DroppedTail  bool     // an unsynced write was found and dropped
+	Groups       []*Group  // by group id
+	Gone         []Replica // destroyed, by group and replica, as far as the log still says so
+	Checkpoint   uint64    // highest checkpoint id seen, complete or not; a new one must be higher
+	Bytes        int64     // of valid writes that were read
+	DroppedTail  bool      // an unsynced write was found and dropped
 	FilesScanned int
+}
+
+// Replica names one group's replica on this broker.
+type Replica struct {
+	Group ident.GroupID
+	ID    ident.ReplicaID
 }
 
 // Group is what recovery knows of one group.
@@ -62,7 +71,7 @@ func Open(fs vfs.FS, s Settings) (*Log, *Recovered, error) {
 	if err := fs.MkdirAll(s.Dir); err != nil {
 		return nil, nil, fmt.Errorf("open the write-ahead log: %w", err)
 	}
-	r := &recovery{fs: fs, s: s, groups: map[ident.GroupID]*Group{}, gone: map[replica]bool{}}
+	r := &recovery{fs: fs, s: s, groups: map[ident.GroupID]*Group{}, gone: map[Replica]bool{}, destroyed: map[Replica]bool{}}
 	defer r.close()
 	if err := r.run(); err != nil {
 		return nil, nil, err
@@ -90,7 +99,8 @@ type recovery struct {
 	begun []bool        // of each file: whether its first write is valid
 
 	groups       map[ident.GroupID]*Group
-	gone         map[replica]bool // since the first piece of the checkpoint being read
+	gone         map[Replica]bool // since the first piece of the checkpoint being read
+	destroyed    map[Replica]bool // in all that was read
 	pieces       []Piece          // of the checkpoint that is being read
 	piecesFrom   int              // number of its first record
 	piecesAt     int64            // position of its first write
@@ -107,11 +117,6 @@ type recovery struct {
 	provenLow int64 // of the newest checkpoint before it, or what a file header promises
 	bytes     int64
 	dropped   bool
-}
-
-type replica struct {
-	group ident.GroupID
-	id    ident.ReplicaID
 }
 
 // found is a file with a valid header.
@@ -419,5 +424,11 @@ func (r *recovery) result() *Recovered {
 		out.Groups = append(out.Groups, g)
 	}
 	sort.Slice(out.Groups, func(i, j int) bool { return out.Groups[i].ID < out.Groups[j].ID })
+	for g := range r.destroyed { // order: sorted below
+		out.Gone = append(out.Gone, g)
+	}
+	slices.SortFunc(out.Gone, func(a, b Replica) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.ID, b.ID))
+	})
 	return out
 }

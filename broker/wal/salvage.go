@@ -112,7 +112,7 @@ func (h *Hole) hits(id ident.GroupID) bool {
 // state in a checkpoint goes. If Open accepts the log, there are no holes. It
 // blocks for as long as reading all files takes.
 func Salvage(fs vfs.FS, set Settings, applied func(state []byte) uint64) (*Salvaged, error) {
-	s := &salvage{fs: fs, set: set, applied: applied, groups: map[ident.GroupID]*SalvagedGroup{}, gone: map[replica]bool{}, unknown: map[uint64]string{},
+	s := &salvage{fs: fs, set: set, applied: applied, groups: map[ident.GroupID]*SalvagedGroup{}, gone: map[Replica]bool{}, unknown: map[uint64]string{},
 		out: &Salvaged{dir: set.Dir, directory: set.Directory, checkpointAt: -1}}
 	defer s.close()
 	refused := Check(fs, set)
@@ -141,7 +141,7 @@ type salvage struct {
 	begins  int64
 
 	groups   map[ident.GroupID]*SalvagedGroup
-	gone     map[replica]bool // since the first piece of the checkpoint being read
+	gone     map[Replica]bool // since the first piece of the checkpoint being read
 	pieces   []Piece
 	from     int // number of the first piece's record
 	fromAt   int64

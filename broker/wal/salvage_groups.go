@@ -20,7 +20,7 @@ func (s *salvage) deliver(position int64, records []Record) {
 		case KindCheckpoint:
 			s.piece(rec.Piece, position)
 		case KindGone:
-			s.gone[replica{rec.Group, rec.Replica}] = true
+			s.gone[Replica{rec.Group, rec.Replica}] = true
 			if g := s.groups[rec.Group]; g != nil && g.Replica == rec.Replica {
 				delete(s.groups, rec.Group)
 			}
@@ -84,7 +84,7 @@ func (s *salvage) whole() {
 		for _, st := range p.Groups {
 			listed[st.Group] = true
 			s.low = min(s.low, st.Low)
-			if s.gone[replica{st.Group, st.Replica}] {
+			if s.gone[Replica{st.Group, st.Replica}] {
 				continue
 			}
 			if g := s.group(st.Group, st.Replica); g != nil {

@@ -94,7 +94,8 @@ func (r *recovery) deliver(file int, head writeHead, records []Record) {
 		case KindCheckpoint:
 			r.piece(rec.Piece, head.position)
 		case KindGone:
-			r.gone[replica{rec.Group, rec.Replica}] = true
+			r.gone[Replica{rec.Group, rec.Replica}] = true
+			r.destroyed[Replica{rec.Group, rec.Replica}] = true
 			if g := r.groups[rec.Group]; g != nil && g.Replica == rec.Replica {
 				delete(r.groups, rec.Group)
 			}
@@ -181,7 +182,7 @@ func (r *recovery) complete() {
 		for _, s := range p.Groups {
 			whole.Groups = append(whole.Groups, s)
 			listed[s.Group] = true
-			if r.gone[replica{s.Group, s.Replica}] {
+			if r.gone[Replica{s.Group, s.Replica}] {
 				continue
 			}
 			if g := r.group(s.Group, s.Replica); g != nil {

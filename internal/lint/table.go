@@ -34,7 +34,7 @@ var confined = []confinement{
 	{
 		name:  "kmsg",
 		paths: []string{"github.com/twmb/franz-go/pkg/kmsg"},
-		in:    []string{"broker/wire", "broker/kafka", "broker/group", "broker/txn", "broker/coordinator"},
+		in:    []string{"broker/wire", "broker/kafka", "broker/group", "broker/txn", "broker/coordinator", "internal/sim"},
 		tests: true,
 	},
 	{

@@ -6,6 +6,9 @@
 // removes the line: a released binary holds none of them. With the tag a test
 // switches on one bug at a time.
 //
+// What the simulator cannot show is found by a test of the package concerned
+// (AllDirected), in a process of its own with VARVE_MUTANT set.
+//
 // The package holds no state but the switch, which only one goroutine (the
 // simulator's) may turn.
 package mutant

@@ -1,11 +1,11 @@
 package sim
 
 import (
-	"encoding/binary"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/varvelog/varve/broker/group"
 )
@@ -35,46 +35,28 @@ func (w *groupWorld) part(at place) *part {
 	return nil
 }
 
-func encodePlaces(list []place) string {
-	var out []string
-	for _, at := range list {
-		out = append(out, at.name+":"+strconv.Itoa(int(at.index)))
+// subscription is what a member offers: a subscription of Kafka's consumers of
+// version 1, with what the member owns.
+func subscription(topics []string, owned []place) []byte {
+	m := kmsg.ConsumerMemberMetadata{Version: 1, Topics: topics}
+	for _, at := range owned {
+		m.OwnedPartitions = append(m.OwnedPartitions, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: at.name, Partitions: []int32{at.index}})
 	}
-	return strings.Join(out, ",")
+	return m.AppendTo(nil)
 }
 
-func decodePlaces(text string) []place {
+// ownedIn reads what a member owns from its subscription.
+func ownedIn(b []byte) []place {
+	var m kmsg.ConsumerMemberMetadata
 	var out []place
-	for _, field := range strings.Split(text, ",") {
-		name, index, ok := strings.Cut(field, ":")
-		if n, err := strconv.Atoi(index); ok && err == nil {
-			out = append(out, place{name, int32(n)})
+	if m.ReadFrom(b) == nil {
+		for _, t := range m.OwnedPartitions {
+			for _, p := range t.Partitions {
+				out = append(out, place{t.Topic, p})
+			}
 		}
 	}
 	return out
-}
-
-// subscription is what a member offers: a subscription of Kafka's consumers,
-// with what the member owns as its user data.
-func subscription(topics []string, owned []place) []byte {
-	b := binary.BigEndian.AppendUint16(nil, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(topics)))
-	for _, t := range topics {
-		b = binary.BigEndian.AppendUint16(b, uint16(len(t)))
-		b = append(b, t...)
-	}
-	user := encodePlaces(owned)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(user)))
-	return append(b, user...)
-}
-
-// ownedIn reads the user data of a subscription.
-func ownedIn(b []byte) []place {
-	at := 6
-	for range binary.BigEndian.Uint32(b[2:]) {
-		at += 2 + int(binary.BigEndian.Uint16(b[at:]))
-	}
-	return decodePlaces(string(b[at+4:]))
 }
 
 // assign is the leader's work: it spreads the partitions over the members. A
@@ -121,15 +103,33 @@ func (g *simGroup) assign(members []group.JoinMember) []group.Assignment {
 	}
 	var out []group.Assignment
 	for i, m := range members {
-		out = append(out, group.Assignment{MemberID: m.MemberID, Data: fmt.Appendf(nil, "%d;%s", id, encodePlaces(given[i]))})
+		out = append(out, group.Assignment{MemberID: m.MemberID, Data: encodeAssignment(id, given[i])})
 	}
 	g.w.s.log("group %s: assignment %d to %d members", g.id, id, len(members))
 	return out
 }
 
+// encodeAssignment makes an assignment of Kafka's consumers. Its id is the user
+// data.
+func encodeAssignment(id int, list []place) []byte {
+	m := kmsg.ConsumerMemberAssignment{UserData: strconv.AppendInt(nil, int64(id), 10)}
+	for _, at := range list {
+		m.Topics = append(m.Topics, kmsg.ConsumerMemberAssignmentTopic{Topic: at.name, Partitions: []int32{at.index}})
+	}
+	return m.AppendTo(nil)
+}
+
 // decodeAssignment returns an assignment's id and what it gives.
 func decodeAssignment(b []byte) (id int, list []place) {
-	number, rest, _ := strings.Cut(string(b), ";")
-	id, _ = strconv.Atoi(number)
-	return id, decodePlaces(rest)
+	var m kmsg.ConsumerMemberAssignment
+	if m.ReadFrom(b) != nil {
+		return 0, nil // none
+	}
+	for _, t := range m.Topics {
+		for _, p := range t.Partitions {
+			list = append(list, place{t.Topic, p})
+		}
+	}
+	id, _ = strconv.Atoi(string(m.UserData))
+	return id, list
 }
