@@ -64,7 +64,6 @@ func (p *Partition) apply(e replog.Entry) error {
 			return errState
 		}
 		p.log.Roll()
-		p.log.AdvanceStart(p.log.Start()) // what was closed may lie below it
 	case entry.TierCommit:
 		return p.applyTierCommit(d, e.Token)
 	case entry.LocalStart:

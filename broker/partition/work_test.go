@@ -285,3 +285,37 @@ func TestGarbageBehindACapture(t *testing.T) {
 		t.Fatalf("%d files of %d", n, before)
 	}
 }
+
+// A file that is written while its segment is given up goes with the checkpoint
+// that gave it up, though nothing is applied afterwards.
+func TestGarbageInUseAtACapture(t *testing.T) {
+	h := newHarness(t)
+	h.segments(700)
+	h.fill(3, spec{size: 200})
+	writing := h.p.Work(true)
+	h.deleteRecords(-1)
+	h.apply(-1)
+	h.p.Capture()
+	if err := writing.Do(); err != nil {
+		t.Fatal(err)
+	}
+	h.p.Durable()
+	if task := h.p.Work(true); task != nil {
+		if _, ok := task.(*removeTask); ok {
+			t.Fatal("a file is removed that is being written")
+		}
+	}
+	if err := h.p.Worked(writing, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.work(true)
+	list, err := h.fs.List(testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if e.Name == "00000000000000000000.log" {
+			t.Fatalf("the file is left: %v", list)
+		}
+	}
+}

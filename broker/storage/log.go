@@ -51,7 +51,8 @@ type Log struct {
 // log end and base become a hole.
 //
 // If the batch does not fit, the active segment is closed first, which depends
-// only on sizes and offsets. Append does no I/O. It fails with ErrAppend, and
+// only on sizes and offsets; it becomes garbage if all of it is below the local
+// log start. Append does no I/O. It fails with ErrAppend, and
 // changes nothing, if the offsets do not follow or the payload is no batch of
 // that length.
 func (l *Log) Append(base, last ident.Offset, epoch ident.Epoch, maxTimestamp int64, payload []byte) error {
@@ -67,7 +68,8 @@ func (l *Log) Append(base, last ident.Offset, epoch ident.Epoch, maxTimestamp in
 	if g == nil {
 		g = l.addSegment(base)
 	}
-	if !g.fits(last, size, l.set.SegmentBytes) {
+	closed := !g.fits(last, size, l.set.SegmentBytes)
+	if closed {
 		l.seal(g, base)
 		g = l.addSegment(base)
 	}
@@ -77,6 +79,9 @@ func (l *Log) Append(base, last ident.Offset, epoch ident.Epoch, maxTimestamp in
 	l.end = last + 1
 	l.mu.Unlock()
 	l.unwritten += size
+	if closed { // what was closed may lie below the start
+		l.advance(l.start, l.localSet)
+	}
 	if l.cache.tail.Add(e.cost()) > l.cache.limits.TailBytes {
 		l.shrinkTail()
 	}
@@ -112,16 +117,17 @@ func (l *Log) seal(g *segment, end ident.Offset) {
 }
 
 // Roll closes the active segment if it holds a batch, and reports whether it
-// did.
+// did. Like with Append, it may become garbage.
 func (l *Log) Roll() bool {
 	g := l.active()
 	if g == nil || g.bytes == 0 {
 		return false
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.seal(g, l.end)
 	l.addSegment(l.end)
+	l.mu.Unlock()
+	l.advance(l.start, l.localSet)
 	return true
 }
 

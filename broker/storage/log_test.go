@@ -257,3 +257,31 @@ func TestOpenCleansUp(t *testing.T) {
 		t.Fatalf("files %v, want %v", names, want)
 	}
 }
+
+// A segment that a batch or a roll closes below the log start is garbage at once,
+// as it is in a log that is opened again, or that another replica copied.
+func TestClosedBelowTheStart(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for _, roll := range []bool{false, true} {
+		l := open(t, vfs.NewMem(vfs.MemOptions{}), EmptyPosition(0), Settings{SegmentBytes: 1000}, NewCache(Limits{}))
+		for i := range ident.Offset(2) {
+			makeBatch(t, i, 1, []int64{5}, 300, rng).appendTo(t, l)
+		}
+		l.AdvanceStart(2)
+		if got := l.TakeGarbage(); len(got) != 0 || l.FirstBase() != 0 {
+			t.Fatalf("garbage %v: the segment is open", got)
+		}
+		if roll {
+			l.Roll()
+		} else {
+			makeBatch(t, 2, 1, []int64{5}, 800, rng).appendTo(t, l)
+		}
+		if got := l.TakeGarbage(); len(got) != 1 || got[0].Base != 0 || l.FirstBase() != 2 {
+			t.Fatalf("rolled %v: garbage %v, the first segment begins at %d", roll, got, l.FirstBase())
+		}
+		pos := flush(t, l)
+		if pos.FirstBase != 2 || pos.ActiveBase != 2 {
+			t.Fatalf("rolled %v: position %+v", roll, pos)
+		}
+	}
+}
