@@ -129,7 +129,7 @@ func TestNewEpochLoadsAgain(t *testing.T) {
 	p.Unlead()
 	p.Lead(uint64(epoch) + 3)
 	w.mu.Unlock()
-	w.foreignCommit("g", "t", 9)
+	w.foreignCommit("g", "t", ident.TopicID{}, 9)
 	if err := w.loaded(); err != nil {
 		t.Fatal(err)
 	}
@@ -375,6 +375,29 @@ func TestOffsetsOfAnOldTopicAreNotSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o, err := w.fetch("g", "t"); err != nil || o != -1 {
+		t.Fatalf("offset %d, %v", o, err)
+	}
+}
+
+// Offsets say which topic they are of: what was known when their log began to be
+// read may be older than that topic.
+func TestOffsetsOfATopicThatIsNewerThanTheLoadStay(t *testing.T) {
+	w := newWorld(t, vfs.NewMem(vfs.MemOptions{}), testSettings())
+	w.topic("t", 1)
+	if err := w.commitOf("g", "t", w.id("t"), 5); err != nil {
+		t.Fatal(err)
+	}
+	w.loads.Lock()
+	w.die(testSettings())
+	w.turn() // it waits to be loaded
+	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{1}})
+	w.topic("t", 2)
+	w.foreignCommit("g", "t", w.id("t"), 7) // of a leader that knew of it
+	w.loads.Unlock()
+	if err := w.loaded(); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := w.fetch("g", "t"); err != nil || o != 7 {
 		t.Fatalf("offset %d, %v", o, err)
 	}
 }

@@ -19,6 +19,9 @@
 //	   (R4).
 //	O6 A panic costs the request that met it its answer, and every shard a reload,
 //	   but never the broker.
+//	O7 No request sees an offset of a topic that this broker knows to be gone, or
+//	   to be another one of the same name: requests wait while those are removed,
+//	   and are refused while they cannot be, for want of room (C2).
 //
 // # Bounding the replay
 //

@@ -370,7 +370,7 @@ func (w *world) topic(name string, id byte) {
 }
 
 // foreignCommit appends what another leader's coordinator would.
-func (w *world) foreignCommit(id, topic string, offset int64) {
+func (w *world) foreignCommit(id, topic string, topicID ident.TopicID, offset int64) {
 	w.t.Helper()
 	other := &recorder{}
 	g := testSettings().Group
@@ -378,7 +378,7 @@ func (w *world) foreignCommit(id, topic string, offset int64) {
 	s := group.New(g, other)
 	s.Start(w.Now())
 	s.CommitOffsets(w.Now(), group.CommitRequest{GroupID: id, Generation: -1, Retention: -1, Topics: []group.CommitTopic{{
-		Topic: topic, Partitions: []group.CommitPartition{{Offset: offset, LeaderEpoch: -1}},
+		Topic: topic, TopicID: topicID, Partitions: []group.CommitPartition{{Offset: offset, LeaderEpoch: -1}},
 	}}}, func([]error, error) {})
 	a, err := buildAppend(other.records, w.Now())
 	if err != nil {

@@ -41,8 +41,8 @@ func (c *Core) compare() {
 }
 
 // dropUnknown removes the offsets of topics that are not in img, or are there
-// under another id than when they were committed, or than when the shard began
-// to be loaded.
+// under another id than when they were committed, or, if that was not recorded,
+// than when the shard began to be loaded.
 func (s *shard) dropUnknown(now time.Time, img *metadata.Image) {
 	if s.unsure = !s.c.h.Ready(); s.unsure { // then the image may be an old one
 		return
@@ -52,11 +52,16 @@ func (s *shard) dropUnknown(now time.Time, img *metadata.Image) {
 	s.drops++
 	if !s.g.DropGone(now, func(topic string, id ident.TopicID) bool {
 		t, ok := img.Topic(topic)
-		if ok && last != nil {
-			old, had := last.Topic(topic)
-			ok = !had || old.ID == t.ID
+		switch {
+		case !ok || mutant.On(mutant.OldTopicOffsets):
+			return ok
+		case id != ident.TopicID{}: // also if last is older than the commit
+			return id == t.ID
+		case last == nil:
+			return true
 		}
-		return ok && (id == t.ID || id == ident.TopicID{} || mutant.On(mutant.OldTopicOffsets))
+		old, had := last.Topic(topic)
+		return !had || old.ID == t.ID
 	}, func(err error) {
 		if err != nil {
 			s.image = last

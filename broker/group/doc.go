@@ -34,7 +34,7 @@
 //	G9 What the groups hold is bounded by Config.StateBytesMax, as an estimate,
 //	   and each append by Config.AppendBytesMax. Nothing that a client sends is
 //	   parsed without bounds: assignor metadata and assignments are opaque, but
-//	   for the topics that a consumer's subscription names.
+//	   for the topics and partitions that a consumer's name.
 //
 // Concurrency: one goroutine owns a Shard and calls every method; callbacks run
 // on it and must not call the Shard. Nothing blocks.
@@ -43,6 +43,11 @@
 // leader's sync fails for all who wait, and the group rebalances. A static member
 // that came back keeps its old id. That a group became empty is not stored, so
 // the members of the stored generation come back after a failover and time out.
+//
+// Static members: one that comes back to a stable group takes over its assignment
+// without a rebalance (KIP-345), but for one that had given up partitions of that
+// generation and had not joined again (KIP-429). Kafka leaves those to nobody
+// until something else makes the group rebalance; here its return does.
 //
 // It does not know which topics exist, route groups to shards, speak the wire
 // protocol or take part in transactions.

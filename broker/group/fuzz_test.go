@@ -126,12 +126,16 @@ func FuzzSubscription(f *testing.F) {
 		if total > len(b) {
 			t.Fatalf("%d bytes of topics in %d", total, len(b))
 		}
+		owes := owesJoin(b, []byte("\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff")) // given nothing
 		var k kmsg.ConsumerMemberMetadata
 		if err := k.ReadFrom(b); err != nil || k.Version < 0 || !bytes.HasPrefix(b, k.AppendTo(nil)) {
 			return // kmsg also takes lengths below -1
 		}
 		if !ok || !slices.Equal(topics, k.Topics) {
 			t.Fatalf("%q, %t; kmsg reads %q", topics, ok, k.Topics)
+		}
+		if owned := slices.ContainsFunc(k.OwnedPartitions, func(p kmsg.ConsumerMemberMetadataOwnedPartition) bool { return len(p.Partitions) > 0 }); owned != owes {
+			t.Fatalf("owes a join: %t; kmsg reads %+v", owes, k.OwnedPartitions)
 		}
 	})
 }

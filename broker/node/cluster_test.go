@@ -34,6 +34,7 @@ type cluster struct {
 	cut   map[[2]ident.NodeID]bool
 	lose  func(wireFrame) bool // what never arrives; nil: nothing
 	keep  int64
+	tier  func(i int) TierConfig // nil: there is none
 }
 
 type wireFrame struct {
@@ -63,6 +64,9 @@ func (c *cluster) open(i int) {
 		c.wire = append(c.wire, wireFrame{ident.NodeID(i + 1), to, bytes.Clone(frame)})
 	}
 	cfg.Report = func(e Event) { c.t.Logf("node %d reports %s: %v", i+1, e.Text, e.Err) }
+	if c.tier != nil {
+		cfg.Tier, cfg.Entropy = c.tier(i), c.rng.Uint64
+	}
 	n, _, err := Open(cfg, c.now)
 	if err != nil {
 		c.t.Fatalf("node %d: %v", i+1, err)

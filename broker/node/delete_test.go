@@ -71,3 +71,53 @@ func TestDeletedTopicLeavesNothing(t *testing.T) {
 		n.Close()
 	}
 }
+
+// A broker that applied a deletion, and starts again before it hears that the
+// deletion is committed, does not begin the replica anew: it has lost its log and
+// its vote.
+func TestDestroyedReplicaDoesNotBeginAgain(t *testing.T) {
+	c := newCluster(t, 3, 5, 1<<20)
+	c.until("a controller", 600, func() bool { return c.controller() != nil })
+	id := ident.Partition{Topic: c.topic(1, 1, 3)}
+	c.until("a leader", 600, func() bool { return c.leader(id) != nil })
+	c.command(metadata.DeleteTopic{TopicID: id.Topic})
+	c.until("the deletion", 600, func() bool {
+		for _, n := range c.nodes {
+			if n.Replica(id) != nil {
+				return false
+			}
+		}
+		return true
+	})
+	c.step() // what it destroyed is on disk
+	for i := range c.nodes {
+		c.disks[i] = c.disks[i].Kill()
+		c.nodes[i], c.tasks[i] = nil, nil
+	}
+	c.wire = nil
+	c.open(0)
+	if _, ok := c.nodes[0].Image().TopicByID(id.Topic); ok {
+		t.Fatal("the deletion is applied before it can be known to be committed")
+	}
+	for range 3 { // alone: it hears nothing
+		c.step()
+		if r := c.nodes[0].Replica(id); r != nil {
+			t.Fatalf("the replica began again: %+v", r)
+		}
+	}
+	c.open(1)
+	c.open(2)
+	c.until("a controller that applied the deletion", 600, func() bool {
+		n := c.controller()
+		if n == nil {
+			return false
+		}
+		_, there := n.Image().TopicByID(id.Topic)
+		return !there && n.Ready()
+	})
+	for i, n := range c.nodes {
+		if r := n.Replica(id); r != nil {
+			t.Errorf("node %d has %+v", i+1, r)
+		}
+	}
+}

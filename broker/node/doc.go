@@ -9,7 +9,8 @@
 //	N1 Nothing is served before group 0 has applied an entry of its own term.
 //	N2 A partition's group is destroyed only because group 0 applied its topic's
 //	   deletion. Its directory is marked before a checkpoint of group 0 at or
-//	   past that deletion counts, and removed after it.
+//	   past that deletion counts, and removed after it. Until then a restart
+//	   does not begin the replica again: its log and its vote are lost.
 //	N3 A partition that cannot be opened is answered with its error, and no
 //	   other is touched.
 //

@@ -511,3 +511,30 @@ func TestHeldOutboxesLeaveRoomForCheckpoints(t *testing.T) {
 		t.Fatalf("taken %v, %d emissions wait; %+v", ok, w.waiting(), w.n.engine.Stats())
 	}
 }
+
+// A controller that is deposed while it makes a target has nothing to tell
+// operators: the next one is asked.
+func TestDeposedControllerMakesNoTarget(t *testing.T) {
+	c := newCluster(t, 3, 6, 1<<20)
+	c.until("a controller", 600, func() bool { return c.controller() != nil })
+	id := ident.Partition{Topic: c.topic(1, 1, 3)}
+	old := c.controller()
+	old.c.Entropy = c.rng.Uint64
+	d := &delivery{r: old.Replica(id)}
+	for _, p := range c.peers {
+		if p.Node != old.c.ID {
+			c.cut[[2]ident.NodeID{p.Node, old.c.ID}], c.cut[[2]ident.NodeID{old.c.ID, p.Node}] = true, true
+		}
+	}
+	old.makeTarget("dlq.t1", id, d)
+	if !d.busy || d.told != "" {
+		t.Fatalf("busy %v, told %q: nothing is proposed", d.busy, d.told)
+	}
+	c.until("another controller", 600, func() bool { n := c.controller(); return n != nil && n != old && !old.Controller() })
+	c.command(metadata.CreateTopic{Name: "other", TopicID: ident.TopicID{2}, Partitions: 1, ReplicationFactor: 1})
+	clear(c.cut)
+	c.until("the old controller learns of it", 600, func() bool { return !d.busy })
+	if d.told != "" {
+		t.Fatalf("told %q", d.told)
+	}
+}

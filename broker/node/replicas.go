@@ -97,6 +97,7 @@ func (n *Node) act(d metadata.Delta) *replicaMachine {
 	case metadata.TopicDeleted:
 		delete(n.chains, d.Topic.ID)
 		n.forgetOrigins()
+		n.dropLate(d.Topic)
 		for i, info := range d.Topic.Partitions {
 			n.destroy(ident.Partition{Topic: d.Topic.ID, Index: int32(i)}, info)
 		}

@@ -356,6 +356,25 @@ func (n *Node) dropTopic(d *metadata.DroppedTopic) {
 	})
 }
 
+// dropLate deletes what a deleted topic left in the object store, if this broker
+// led a partition of it until now, and heard of the deletion so late that the
+// controller may have done it already: it went on uploading meanwhile.
+func (n *Node) dropLate(t *metadata.Topic) {
+	if n.c.Tier.Tier == nil || len(n.c.Peers) < 2 {
+		return // a broker that is alone deletes a topic and its objects itself
+	}
+	for d := range n.Image().Dropped() {
+		if d.ID == t.ID && n.now.UnixMilli()-d.DeletedAtMs < n.c.Tier.Grace.Milliseconds() {
+			return
+		}
+	}
+	led := false
+	n.each(t, func(p *partition.Partition) { led = led || p.Leads() })
+	if led {
+		n.c.Tier.Tier.DropTopic(t.ID, func(error) {}) // orphans if it fails
+	}
+}
+
 // tiered reports whether a topic may have objects in the cold tier.
 func (n *Node) tiered(id ident.TopicID) bool {
 	t, ok := n.topic(id)

@@ -34,3 +34,29 @@ func TestStaleTailBehindSnapshot(t *testing.T) {
 		}
 	}
 }
+
+// TestDeletionsOfAStateAreKept: what a machine has destroyed when it takes a state
+// over is said in the log until a checkpoint with that state is durable. One that
+// was begun before has the state before it, of which the groups are still part.
+func TestDeletionsOfAStateAreKept(t *testing.T) {
+	d := quiet(t)
+	d.boot(t, d.big())
+	d.must(t, 1)
+	d.must(t, 2)
+	d.work()
+	d.e.Checkpoint()
+	d.work()
+	g, at := d.e.groups[1], d.e.wal.Tail()
+	g.stored = &storing{index: g.applied, at: at} // as when a state was taken over now
+	d.e.Destroy(2)
+	delete(d.want, 2)
+	d.work()
+	if low := g.carry().Low; low != at || d.e.wal.Tail() == at {
+		t.Fatalf("the log is needed from %d on, and ends at %d; the deletion is at %d", low, d.e.wal.Tail(), at)
+	}
+	g.checkpointed(g.applied)
+	if low := g.carry().Low; low != d.e.wal.Tail() {
+		t.Fatalf("the log is needed from %d on, and ends at %d, behind the checkpoint", low, d.e.wal.Tail())
+	}
+	d.check(t)
+}

@@ -265,7 +265,8 @@ func TestClosedBelowTheStart(t *testing.T) {
 	for _, roll := range []bool{false, true} {
 		l := open(t, vfs.NewMem(vfs.MemOptions{}), EmptyPosition(0), Settings{SegmentBytes: 1000}, NewCache(Limits{}))
 		for i := range ident.Offset(2) {
-			makeBatch(t, i, 1, []int64{5}, 300, rng).appendTo(t, l)
+			b := makeBatch(t, i, 1, []int64{5}, 300, rng)
+			b.appendTo(t, l)
 		}
 		l.AdvanceStart(2)
 		if got := l.TakeGarbage(); len(got) != 0 || l.FirstBase() != 0 {
@@ -274,7 +275,8 @@ func TestClosedBelowTheStart(t *testing.T) {
 		if roll {
 			l.Roll()
 		} else {
-			makeBatch(t, 2, 1, []int64{5}, 800, rng).appendTo(t, l)
+			b := makeBatch(t, 2, 1, []int64{5}, 800, rng)
+			b.appendTo(t, l)
 		}
 		if got := l.TakeGarbage(); len(got) != 1 || got[0].Base != 0 || l.FirstBase() != 2 {
 			t.Fatalf("rolled %v: garbage %v, the first segment begins at %d", roll, got, l.FirstBase())

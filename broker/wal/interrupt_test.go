@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/varvelog/varve/internal/ident"
@@ -195,6 +196,10 @@ func TestCheckpointLists(t *testing.T) {
 				if (g.State != nil) != c.state || g.Term == 9 {
 					t.Errorf("%s, together %v: state %v, term %d", c.name, together, g.State, g.Term)
 				}
+			}
+			destroyed := slices.ContainsFunc(c.records, func(r Record) bool { return r.Kind == KindGone })
+			if want := destroyed && len(c.want) == 0; want != slices.Equal(rec.Gone, []Replica{{Group: 1, ID: 1}}) {
+				t.Errorf("%s, together %v: gone %v", c.name, together, rec.Gone)
 			}
 			if fmt.Sprint(got) != fmt.Sprint(c.want) || rec.Checkpoint != c.seen {
 				t.Errorf("%s, together %v: groups %v, checkpoint %d", c.name, together, got, rec.Checkpoint)

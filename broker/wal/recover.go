@@ -425,7 +425,9 @@ func (r *recovery) result() *Recovered {
 	}
 	sort.Slice(out.Groups, func(i, j int) bool { return out.Groups[i].ID < out.Groups[j].ID })
 	for g := range r.destroyed { // order: sorted below
-		out.Gone = append(out.Gone, g)
+		if alive := r.groups[g.Group]; alive == nil || alive.Replica != g.ID {
+			out.Gone = append(out.Gone, g)
+		}
 	}
 	slices.SortFunc(out.Gone, func(a, b Replica) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.ID, b.ID))

@@ -51,8 +51,8 @@ func (p *proc) begin(at place, q *position) {
 	g.readOffset(at, q.part.topic.id, func(offset int64, err error) {
 		got = offset
 		switch {
-		case p.owned[at] != q || p.ended || errors.Is(err, errGone):
-		case err != nil:
+		case p.owned[at] != q || p.ended:
+		case err != nil: // also if the topic is gone, which a coordinator that is behind says of one that it does not know yet
 			again(mean(w.rng, p.backoff))
 		case got < 0:
 			_, _, o, ok := w.borders(q.part)

@@ -199,8 +199,8 @@ func (w *groupWorld) ask(g *simGroup, what string, patience time.Duration, do fu
 			if !a.life.answers() {
 				return
 			}
-			if errors.Is(err, coordinator.ErrNotCoordinator) {
-				g.at = nil
+			if errors.Is(err, coordinator.ErrNotCoordinator) || errors.Is(err, coordinator.ErrUnavailable) {
+				g.at = nil // the client looks for the coordinator again
 			}
 			if !s.ending && w.rng.IntN(100) < w.plan.lossPercent {
 				s.log("group %s: the answer of %s is lost: %v", g.id, what, err)

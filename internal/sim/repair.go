@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/varvelog/varve/broker/repair"
@@ -32,9 +33,12 @@ func (s *run) damageAndRepair() {
 	sv.disk.killed()
 	s.disconnected(sv)
 	s.rng.fault, s.ending = r, false // whatever is drawn for flips is the repair's
+	log := 0                         // bits of the write-ahead log
 	for range 1 + r.IntN(3) {
 		if r.IntN(3) > 0 {
-			sv.disk.flipInWAL()
+			if sv.disk.flipInWAL() {
+				log++
+			}
 		} else {
 			sv.disk.flipInSegment()
 		}
@@ -57,6 +61,8 @@ func (s *run) damageAndRepair() {
 			s.log("power: lost in the middle of a repair")
 			sv.disk.powerLoss(vfs.CrashOptions{Keep: 0.5, Reorder: true})
 			again = true
+		case errors.Is(err, repair.ErrObstacle) && log > 1:
+			return // several may hit all that there is of the cluster metadata
 		case err != nil:
 			s.fail("repair", "%v", err)
 		}
@@ -88,7 +94,7 @@ func (s *run) repairOnce(sv *server) (*repair.Report, error) {
 		return report, nil
 	}
 	if report.Obstacle != "" {
-		return report, errors.New(report.Obstacle)
+		return report, fmt.Errorf("%w: %s", repair.ErrObstacle, report.Obstacle)
 	}
 	return report, repair.Repair(sv.disk.fs, o, report)
 }

@@ -106,6 +106,9 @@ var foundWithNodes = map[uint64]string{
 	268:  "the directory that a replica left for another one's state was never removed",
 	2270: "the error of an upload was shown for ever when copying was switched off",
 	81:   "entries that a newer leader replaced held a follower's write-ahead log",
+	5001: "a segment that a batch closed below the log start stayed until the log start moved again",
+	7370: "a repair that lost the entries that had moved a local log start seemed to move it back (one node)",
+	7430: "the file of a segment that was given up while it was written stayed until something else was applied",
 }
 
 func TestSeedsOfSeveralNodesThatFoundSomething(t *testing.T) {
