@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -156,6 +157,11 @@ func (l *ledger) check(t *testing.T, port int, group, topic string) (violations 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	offsets, err := kadm.NewClient(cl).FetchOffsets(ctx, group)
+	// This client's waits between its tries are so short that it gives up while
+	// the coordinator of a broker that was just started loads.
+	for ; kerr.IsRetriable(err) && ctx.Err() == nil; offsets, err = kadm.NewClient(cl).FetchOffsets(ctx, group) {
+		time.Sleep(50 * time.Millisecond)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
