@@ -50,9 +50,7 @@ func join(t *testing.T, port int, topic, group string, l *ledger) *member {
 			if len(records) == 0 {
 				continue
 			}
-			try, cancel := context.WithTimeout(ctx, 5*time.Second)
-			err := cl.CommitRecords(try, records...)
-			cancel()
+			err := commit(ctx, cl, records)
 			if err != nil {
 				continue // not acknowledged: others may see the records again
 			}
@@ -65,6 +63,21 @@ func join(t *testing.T, port int, topic, group string, l *ledger) *member {
 		}
 	}()
 	return m
+}
+
+// commit commits, again and again while the coordinator is not to be had: what is
+// not committed now would be only if more records came.
+func commit(ctx context.Context, cl *kgo.Client, records []*kgo.Record) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := cl.CommitRecords(try, records...)
+		late := try.Err() != nil
+		cancel()
+		if ctx.Err() != nil || !late && !kerr.IsRetriable(err) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 func (m *member) leave() {
