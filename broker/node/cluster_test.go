@@ -217,12 +217,10 @@ func contents(t *testing.T, n *Node, id ident.Partition) (out []byte, end ident.
 	return out, end
 }
 
-// TestClusterKeepsWhatItAcknowledged produces over crashes, cuts and a bad
-// network, and looks for every acknowledged value at its offset on each replica.
-// Little of the log is kept in memory, so that replicas that were down are given
-// snapshots.
-func TestClusterKeepsWhatItAcknowledged(t *testing.T) {
-	first, count := uint64(1), uint64(6)
+// clusterSeeds runs the first so many seeds, or those that VARVE_CLUSTER_SEED and
+// VARVE_CLUSTER_SEEDS name.
+func clusterSeeds(t *testing.T, count uint64, run func(*testing.T, uint64)) {
+	first := uint64(1)
 	if v, err := strconv.ParseUint(os.Getenv("VARVE_CLUSTER_SEED"), 10, 64); err == nil {
 		first, count = v, 1
 	}
@@ -230,8 +228,16 @@ func TestClusterKeepsWhatItAcknowledged(t *testing.T) {
 		count = v
 	}
 	for seed := first; seed < first+count; seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { clusterRun(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { run(t, seed) })
 	}
+}
+
+// TestClusterKeepsWhatItAcknowledged produces over crashes, cuts and a bad
+// network, and looks for every acknowledged value at its offset on each replica.
+// Little of the log is kept in memory, so that replicas that were down are given
+// snapshots.
+func TestClusterKeepsWhatItAcknowledged(t *testing.T) {
+	clusterSeeds(t, 6, clusterRun)
 }
 
 func clusterRun(t *testing.T, seed uint64) {

@@ -3,8 +3,6 @@ package node
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -17,16 +15,7 @@ import (
 // given a snapshot of it. In the end all of them must have the same image, open
 // replicas of what it names and no files of anything else.
 func TestClusterTopics(t *testing.T) {
-	first, count := uint64(1), uint64(4)
-	if v, err := strconv.ParseUint(os.Getenv("VARVE_CLUSTER_SEED"), 10, 64); err == nil {
-		first, count = v, 1
-	}
-	if v, err := strconv.ParseUint(os.Getenv("VARVE_CLUSTER_SEEDS"), 10, 64); err == nil {
-		count = v
-	}
-	for seed := first; seed < first+count; seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { topicsRun(t, seed) })
-	}
+	clusterSeeds(t, 4, topicsRun)
 }
 
 type topicsWorld struct {

@@ -5,10 +5,7 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/broker/metadata"
-	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/broker/replog"
-	"github.com/varvelog/varve/internal/ident"
-	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -25,34 +22,9 @@ func TestDeletedWhileWritten(t *testing.T) {
 func deletedWhile(t *testing.T, class replog.Class) {
 	mem := vfs.NewMem(vfs.MemOptions{})
 	now := time.UnixMilli(1_000_000)
-	n, _, err := Open(testConfig(mem), now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must := accepted(t)
+	n, id := openWithTopic(t, mem, now)
 	defer n.Close()
-	drive(t, n, now)
-	must := func(r metadata.Result) {
-		if r.Err != nil {
-			t.Fatal(r.Err)
-		}
-	}
-	id := ident.TopicID{1}
-	n.Command(metadata.RegisterBroker{NodeID: 1, DirectoryID: [16]byte{1}, Host: "localhost", Port: 9092}, must)
-	n.Command(metadata.CreateTopic{Name: "t", TopicID: id, Partitions: 1, ReplicationFactor: 1}, must)
-	drive(t, n, now)
-	b := testBatch(t, "value")
-	h, err := record.ParseHeader(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.Replica(ident.Partition{Topic: id}).Partition.Produce(&partition.Append{
-		Entry: partition.NewEntry(b, 1, 0, nil), Header: h, Done: func(a *partition.Append) {
-			if a.Err != nil {
-				t.Error(a.Err)
-			}
-		},
-	})
-	drive(t, n, now)
 
 	// others performs everything but tasks of the class, which are kept at first.
 	var kept []replog.Task

@@ -11,39 +11,44 @@ import (
 	"github.com/varvelog/varve/internal/vfs"
 )
 
+// openWithTopic opens a node and makes a topic of one partition that holds a
+// batch.
+func openWithTopic(t *testing.T, fs *vfs.Mem, now time.Time) (*Node, ident.TopicID) {
+	t.Helper()
+	n, _, err := Open(testConfig(fs), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drive(t, n, now)
+	must := accepted(t)
+	id := ident.TopicID{1}
+	n.Command(metadata.RegisterBroker{NodeID: 1, DirectoryID: [16]byte{1}, Host: "localhost", Port: 9092}, must)
+	n.Command(metadata.CreateTopic{Name: "t", TopicID: id, Partitions: 1, ReplicationFactor: 1}, must)
+	drive(t, n, now)
+	b := testBatch(t, "value")
+	h, err := record.ParseHeader(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Replica(ident.Partition{Topic: id}).Partition.Produce(&partition.Append{
+		Entry: partition.NewEntry(b, 1, 0, nil), Header: h, Done: func(a *partition.Append) {
+			if a.Err != nil {
+				t.Error(a.Err)
+			}
+		},
+	})
+	drive(t, n, now)
+	return n, id
+}
+
 // A deleted topic that had files must not stop later checkpoints, and leaves
 // nothing behind, also if power is lost before the files are gone.
 func TestDeletedTopicLeavesNothing(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		mem := vfs.NewMem(vfs.MemOptions{})
 		now := time.UnixMilli(1_000_000)
-		n, _, err := Open(testConfig(mem), now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		drive(t, n, now)
-		must := func(r metadata.Result) {
-			if r.Err != nil {
-				t.Fatal(r.Err)
-			}
-		}
-		id := ident.TopicID{1}
-		n.Command(metadata.RegisterBroker{NodeID: 1, DirectoryID: [16]byte{1}, Host: "localhost", Port: 9092}, must)
-		n.Command(metadata.CreateTopic{Name: "t", TopicID: id, Partitions: 1, ReplicationFactor: 1}, must)
-		drive(t, n, now)
-		b := testBatch(t, "value")
-		h, err := record.ParseHeader(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.Replica(ident.Partition{Topic: id}).Partition.Produce(&partition.Append{
-			Entry: partition.NewEntry(b, 1, 0, nil), Header: h, Done: func(a *partition.Append) {
-				if a.Err != nil {
-					t.Error(a.Err)
-				}
-			},
-		})
-		drive(t, n, now)
+		must := accepted(t)
+		n, id := openWithTopic(t, mem, now)
 		n.Checkpoint()
 		drive(t, n, now)
 		if entries, _ := mem.List("partitions"); len(entries) != 1 {
@@ -53,6 +58,7 @@ func TestDeletedTopicLeavesNothing(t *testing.T) {
 		drive(t, n, now)
 		if restart {
 			mem = mem.Crash(nil, vfs.CrashOptions{})
+			var err error
 			if n, _, err = Open(testConfig(mem), now); err != nil {
 				t.Fatal(err)
 			}

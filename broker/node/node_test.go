@@ -42,6 +42,16 @@ func drive(t testing.TB, n *Node, now time.Time) {
 	}
 }
 
+// accepted ends the test if a command is refused.
+func accepted(t testing.TB) func(metadata.Result) {
+	return func(r metadata.Result) {
+		t.Helper()
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+}
+
 func testBatch(t testing.TB, value string) []byte {
 	b := record.NewBuilder(record.DefaultParams(record.None, 1000))
 	if err := b.Append(&record.Record{Value: []byte(value)}); err != nil {
@@ -65,11 +75,7 @@ func TestProduceRestartRead(t *testing.T) {
 	if !n.Ready() {
 		t.Fatal("not ready")
 	}
-	must := func(r metadata.Result) {
-		if r.Err != nil {
-			t.Fatal(r.Err)
-		}
-	}
+	must := accepted(t)
 	n.Command(metadata.RegisterBroker{NodeID: 1, DirectoryID: [16]byte{1}, Host: "localhost", Port: 9092}, must)
 	id := ident.TopicID{1}
 	n.Command(metadata.CreateTopic{Name: "t", TopicID: id, Partitions: 2, ReplicationFactor: 1}, must)

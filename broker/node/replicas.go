@@ -69,11 +69,19 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 	n.partitions[id] = r
 	n.mu.Unlock()
 	n.groups[info.Group] = id
-	if t, ok := n.topic(id.Topic); ok && r.Partition != nil {
-		r.Partition.Configure(n.c.Plan(t).Settings, n.now.UnixMilli())
-		n.joinChain(t, r.Partition)
+	if r.Partition != nil {
+		n.equip(id, r.Partition)
 	}
 	return machine
+}
+
+// equip gives a partition that was just opened the settings and the chain of its
+// topic.
+func (n *Node) equip(id ident.Partition, p *partition.Partition) {
+	if t, ok := n.topic(id.Topic); ok {
+		p.Configure(n.c.Plan(t).Settings, n.now.UnixMilli())
+		n.joinChain(t, p)
+	}
 }
 
 // topic finds a topic. It is asked while group 0 is being opened too.
@@ -271,9 +279,6 @@ func (m *replicaMachine) Switch() (replog.Machine, error) {
 	m.n.partitions[m.id] = r
 	m.n.mu.Unlock()
 	delete(m.n.outboxes, m.id)
-	if t, ok := m.n.topic(m.id.Topic); ok {
-		p.Configure(m.n.c.Plan(t).Settings, m.n.now.UnixMilli())
-		m.n.joinChain(t, p)
-	}
+	m.n.equip(m.id, p)
 	return next, nil
 }

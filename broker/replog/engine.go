@@ -294,22 +294,31 @@ func (e *Engine) room(p proposal, system bool) bool {
 	if (!system || mutant.On(mutant.RetentionNeedsSpace)) && e.diskFree-int64(len(p.data)) < e.c.DiskReserve {
 		return false
 	}
+	if !e.reserve(p.cost, system) {
+		return false
+	}
+	e.diskFree -= int64(len(p.data))
+	e.pacing.admitted += p.cost
+	return true
+}
+
+// reserve takes space for a record in the write-ahead log, if what is kept for
+// others is left.
+func (e *Engine) reserve(cost int64, system bool) bool {
 	// A group that is recovered and not started holds the log, and needs two
 	// writes of its own before it can let go.
 	keep := 2 * wal.Block * int64(len(e.waiting))
 	if system {
 		keep += e.roundCost // without a checkpoint nothing is ever freed
 	}
-	if !e.wal.Reserve(p.cost, system) {
+	if !e.wal.Reserve(cost, system) {
 		return false
 	}
 	if !e.reserveBlocks(keep) {
-		e.wal.Unreserve(p.cost)
+		e.wal.Unreserve(cost)
 		return false
 	}
 	e.wal.Unreserve(keep)
-	e.diskFree -= int64(len(p.data))
-	e.pacing.admitted += p.cost
 	return true
 }
 
@@ -368,21 +377,10 @@ func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
 		cost += c
 		rest = rest[k:]
 	}
-	keep := 2 * wal.Block * int64(len(e.waiting))
-	system := dataBytes(ents) <= followBytesMax
-	if system {
-		keep += e.roundCost
-	}
-	if !e.wal.Reserve(cost, system) {
+	if !e.reserve(cost, dataBytes(ents) <= followBytesMax) {
 		e.refused = true
 		return false
 	}
-	if !e.reserveBlocks(keep) {
-		e.wal.Unreserve(cost)
-		e.refused = true
-		return false
-	}
-	e.wal.Unreserve(keep)
 	g.credit += cost
 	return true
 }

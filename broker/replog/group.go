@@ -64,14 +64,6 @@ type owned struct {
 	gone  bool // to be closed when they have ended
 }
 
-// leave ends the machine's use.
-func (o *owned) leave() {
-	o.gone = true
-	if o.tasks == 0 {
-		o.m.Close()
-	}
-}
-
 type proposal struct {
 	data  []byte
 	token any

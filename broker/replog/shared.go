@@ -54,7 +54,10 @@ func (e *Engine) share(t Task) bool {
 // leave ends the use of a machine. Its tasks do not wait for the shared sync any
 // more, which may be waiting for a group that waits for its end.
 func (e *Engine) leave(o *owned) {
-	o.leave()
+	o.gone = true
+	if o.tasks == 0 {
+		o.m.Close()
+	}
 	kept, mine := []*machineTask(nil), []*machineTask(nil)
 	for _, t := range e.sharing.held {
 		if t.own == o {
