@@ -68,6 +68,7 @@ type Broker struct {
 	listeners  []net.Listener // in the order of Settings.Listeners
 	http       *httpServer
 	registered atomic.Bool
+	failure    atomic.Pointer[error] // why nothing is written any more; nil: it is
 
 	wasm     *wasm.Runtime
 	registry *registry.Registry
@@ -192,6 +193,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.alarms = newAlarms()
 	b.owner = newOwner(b.node, b.nodeConfig().Engine.TasksMax, b.c.Now)
 	b.owner.measure(&b.meters.disk)
+	b.owner.failed = b.onFailure
 	b.chains.start()
 	b.tier.start()
 	b.groups = coordinator.New(groupHost{b}, coordinator.SettingsOf(b.s), b.c.Log)
@@ -234,6 +236,17 @@ func (b *Broker) Run(ctx context.Context) error {
 	err = errors.Join(err, b.wasm.Close())
 	b.closeListeners()
 	return errors.Join(err, b.lock.Close())
+}
+
+// onFailure notes that the disk failed, and reports whether what is stored is
+// still served. Before clients are, there is nothing to go on with.
+func (b *Broker) onFailure(err error) bool {
+	if b.s.DiskFailureAction == "exit" || !b.registered.Load() {
+		return false
+	}
+	b.failure.Store(&err)
+	b.c.Log.Error("the disk failed: what is stored is still served, nothing is written or acknowledged any more; mend the disk, then restart the broker", "directory", b.s.LogDir, "error", err)
+	return true
 }
 
 // onlyNew returns err unless it is already known.

@@ -133,36 +133,6 @@ func TestDrainAndStartAgain(t *testing.T) {
 	}
 }
 
-// A sync that fails ends the broker with an error, and answers nobody.
-func TestFailedSyncEndsTheBroker(t *testing.T) {
-	mem := vfs.NewMem(vfs.MemOptions{})
-	fail := make(chan struct{})
-	fs := vfs.NewFaulty(mem, func(op vfs.Op) error {
-		select {
-		case <-fail:
-			if op.Kind == vfs.OpSync && strings.HasPrefix(op.Name, "wal/") {
-				return errors.New("the disk is gone")
-			}
-		default:
-		}
-		return nil
-	})
-	r := run(t, fs)
-	cl := r.client(t, kgo.RecordRetries(0), kgo.DisableIdempotentWrite()) // else it tries for ever what it cannot know the fate of
-	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "t", Value: []byte("before")}).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	close(fail)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "t", Value: []byte("after")}).FirstErr(); err == nil {
-		t.Fatal("acknowledged by a disk that is gone")
-	}
-	if err := <-r.done; err == nil || !strings.Contains(err.Error(), "the disk is gone") {
-		t.Fatal(err)
-	}
-}
-
 // A reader comes to the end of a partition that ends in a hole although another
 // partition of its fetches always has something.
 func TestHoleBesideABusyPartition(t *testing.T) {

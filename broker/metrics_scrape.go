@@ -56,6 +56,11 @@ func (s *scraper) collect(k *metric.Sink) {
 		ready = 1
 	}
 	k.Gauge(metrics.Ready, ready)
+	failed := 0.0
+	if b.failure.Load() != nil {
+		failed = 1
+	}
+	k.Gauge(metrics.Failed, failed)
 	k.Gauge(metrics.BuildInfo, 1, s.version, s.revision, s.goVersion)
 	partitions := s.topics(k, image)
 	s.connections(k)

@@ -26,6 +26,10 @@ type owner struct {
 	done   []replog.Task
 	wake   chan struct{}
 	out    int // tasks handed out and not yet done; the goroutine's own
+
+	// failed is told once that the node failed, and says whether what is stored
+	// goes on being served. nil: it does not. It is set before run.
+	failed func(error) bool
 }
 
 func newOwner(n *node.Node, tasksMax int, now func() time.Time) *owner {
@@ -101,24 +105,29 @@ func passing(t replog.Task, n *node.Node) {
 	}
 }
 
-// run turns until stop is closed, or the node fails. Then it ends the I/O in
-// hand.
+// run turns until stop is closed, or the node fails and is not to go on. It
+// returns why the node failed. A failed node writes nothing and refuses every
+// proposal; what it has is still read.
 func (o *owner) run(stop <-chan struct{}) error {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
+	var failure error
 	for {
 		began := o.now()
 		o.turn()
 		o.turns.Record(int64(o.now().Sub(began)))
-		if err := o.n.Err(); err != nil {
-			return err
+		if err := o.n.Err(); err != nil && failure == nil {
+			failure = err
+			if o.failed == nil || !o.failed(err) {
+				return failure
+			}
 		}
 		select {
 		case <-o.wake:
 		case <-ticker.C:
 			o.n.Tick(o.now())
 		case <-stop:
-			return nil
+			return failure
 		}
 	}
 }

@@ -25,6 +25,14 @@ var _ admin.Broker = pluginAdmin{}
 
 func (b pluginAdmin) Ready() bool { return backend{b.Broker}.Ready() }
 
+// Failure implements admin.Broker.
+func (b pluginAdmin) Failure() error {
+	if err := b.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // PushPlugin implements admin.Broker.
 func (b pluginAdmin) PushPlugin(ctx context.Context, module []byte) (admin.Plugin, error) {
 	m, d, err := b.registry.Check(ctx, module)

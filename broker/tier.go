@@ -166,7 +166,7 @@ func (t *tierHost) upload(j node.UploadJob) (manifest.Segment, error) {
 	s, err := offload.Upload(t.b.life, t.store, offload.Job{
 		Source: segfile.Source{
 			Cluster: t.b.identity.ClusterID, Topic: j.Topic, Partition: j.ID, Base: u.Base, End: u.End, Term: u.Term, ID: j.Object,
-			Data: f, DataBytes: u.Bytes, Producers: u.Producers, Epochs: epochs,
+			Data: f, DataBytes: u.Bytes, Check: f.Check, Producers: u.Producers, Epochs: epochs,
 		},
 		Name: fmt.Sprintf("segment %d of %s-%d", u.Base, j.Topic, j.ID.Index), Close: closeFile,
 	}, offload.Options{Verify: verify, Limiter: t.uploadRate, Stats: &t.stats})

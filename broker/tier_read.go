@@ -17,32 +17,23 @@ var _ kafka.ColdLog = (*tierHost)(nil)
 func (t *tierHost) Read(ctx context.Context, p *partition.Partition, from, until ident.Offset, maxBytes int, minOne bool) (storage.Chunk, error) {
 	at := from
 	for {
-		list := p.Tiered()
-		end, ok := list.End()
-		o, err := p.Offsets()
-		switch {
-		case err != nil:
+		w, err := p.Locate(at)
+		if err != nil {
 			return storage.Chunk{}, err
-		case at < o.LogStart:
-			return storage.Chunk{}, partition.ErrOffsetOutOfRange
-		case at >= o.LocalStart:
+		}
+		if w.Local {
 			c, err := p.Read(at, until, maxBytes, minOne)
 			if errors.Is(err, partition.ErrTiered) {
 				continue // it left the disk meanwhile
 			}
 			return c, err
-		case !ok || at >= end:
-			if now, some := p.Tiered().End(); some && at < now {
-				continue // the tier grew after list was taken
-			}
-			return storage.Chunk{}, partition.ErrTierUnavailable // S4: not emptiness
 		}
-		c, err := t.reader.Read(ctx, p.ID(), list, max(at, list.Start()), until, maxBytes, minOne)
+		c, err := t.reader.Read(ctx, p.ID(), w.List, w.At, until, maxBytes, minOne)
 		if err != nil {
 			return storage.Chunk{}, tierError(err)
 		}
 		chunk := storage.Chunk{Buffers: c.Buffers, Bytes: c.Bytes, Batches: c.Batches, First: c.First, NextOffset: c.NextOffset}
-		if c.Batches > 0 || c.NextOffset < min(end, until) || c.NextOffset >= until || c.NextOffset <= at {
+		if c.Batches > 0 || c.NextOffset < min(w.End, until) || c.NextOffset >= until || c.NextOffset <= at {
 			return chunk, nil
 		}
 		at = c.NextOffset // nothing but holes up to the end of the tier

@@ -15,6 +15,8 @@ import (
 // with the status of the sentinel that they wrap, else 500.
 type Broker interface {
 	Ready() bool
+	// Failure is why the broker writes nothing any more, nil while it does.
+	Failure() error
 	PushPlugin(ctx context.Context, module []byte) (Plugin, error)
 	Plugins(ctx context.Context) []Plugin
 	DeletePlugin(ctx context.Context, name, version string) error
@@ -87,7 +89,7 @@ const (
 func Handler(b Broker) http.Handler {
 	h := &handler{b: b, modules: make(chan struct{}, modulesMax), jsons: make(chan struct{}, jsonsMax)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", h.healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.HandleFunc("GET /v1/plugins", h.answer(func(r *http.Request) (any, error) { return list(b.Plugins(r.Context())), nil }))
 	mux.HandleFunc("POST /v1/plugins", h.answer(h.pushPlugin))
@@ -121,6 +123,14 @@ func list[T any](v []T) []T {
 		return []T{}
 	}
 	return v
+}
+
+func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
+	if err := h.b.Failure(); err != nil {
+		http.Error(w, fmt.Sprintf("the disk failed, only reads are served: %v; mend the disk, then restart the broker", err), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {

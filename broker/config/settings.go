@@ -75,10 +75,12 @@ type Broker struct {
 	WALFileBytes     int64
 	TailCacheBytes   int64
 	DiskReserveBytes int64
-	CheckpointSync   string
-	LogFormat        string // "text" or "json"
-	LogLevel         string // "debug", "info", "warn" or "error"
-	MetricsSeriesMax int32
+	// DiskFailureAction is "serve" or "exit".
+	DiskFailureAction string
+	CheckpointSync    string
+	LogFormat         string // "text" or "json"
+	LogLevel          string // "debug", "info", "warn" or "error"
+	MetricsSeriesMax  int32
 
 	// Texts that finish turns into the fields above.
 	listeners, advertised, protocolMap string

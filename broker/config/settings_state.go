@@ -146,6 +146,10 @@ var ownSettings = []setting{
 		Doc: "Free space that produce never takes, so that retention and deletion always get through and free more. Varve's own.",
 	}, field: func(b *Broker) any { return &b.DiskReserveBytes }},
 	{Property: property.Property{
+		Name: "disk.failure.action", Type: property.Enum, Default: "serve", Values: []string{"serve", "exit"}, Scope: property.StaticBroker,
+		Doc: "What a broker does when the disk of its write-ahead log fails: `serve` goes on answering what is stored and refuses whatever would be written with KAFKA_STORAGE_ERROR until it is restarted, and `/healthz` says so; `exit` ends with an error at once, for a supervisor that starts it again. In both nothing is acknowledged after the failure. Varve's own.",
+	}, field: func(b *Broker) any { return &b.DiskFailureAction }},
+	{Property: property.Property{
 		Name: "checkpoint.sync", Type: property.Enum, Default: "auto", Values: []string{"auto", "files"}, Scope: property.StaticBroker,
 		Doc: "How a checkpoint makes segments durable: `auto` syncs the whole file system once where segments are written past the page cache (direct I/O), which is much faster with many partitions, `files` always syncs file by file. Choose `files` if other programs write much to the same file system: its sync waits for their data too. Varve's own.",
 	}, field: func(b *Broker) any { return &b.CheckpointSync }},

@@ -129,7 +129,7 @@ func TestNewEpochLoadsAgain(t *testing.T) {
 	p.Unlead()
 	p.Lead(uint64(epoch) + 3)
 	w.mu.Unlock()
-	w.foreignCommit("g", "t", ident.TopicID{}, 9)
+	w.foreignCommit("g", "t", ident.TopicID{}, 9, 0)
 	if err := w.loaded(); err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +392,7 @@ func TestOffsetsOfATopicThatIsNewerThanTheLoadStay(t *testing.T) {
 	w.turn() // it waits to be loaded
 	w.command(metadata.DeleteTopic{TopicID: ident.TopicID{1}})
 	w.topic("t", 2)
-	w.foreignCommit("g", "t", w.id("t"), 7) // of a leader that knew of it
+	w.foreignCommit("g", "t", w.id("t"), 7, w.Image().Version()) // of a leader that knew of it
 	w.loads.Unlock()
 	if err := w.loaded(); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,9 @@ func NewCore(h Edge, s Settings, log *slog.Logger) *Core {
 	if s.SnapshotBytes == 0 {
 		s.SnapshotBytes = snapshotBatchBytes
 	}
-	return &Core{h: h, s: s, log: log, writes: map[*partition.Partition]int{}}
+	c := &Core{h: h, s: s, log: log, writes: map[*partition.Partition]int{}}
+	c.s.Group.Topic = c.topicIndex
+	return c
 }
 
 // Turn calls f, which was given to Edge.Later, at a time.

@@ -301,7 +301,12 @@ func (w *world) commitOf(id, topic string, topicID ident.TopicID, offset int64) 
 		}
 		s.CommitOffsets(now, group.CommitRequest{GroupID: id, Generation: -1, Retention: -1, Topics: []group.CommitTopic{{
 			Topic: topic, TopicID: topicID, Partitions: []group.CommitPartition{{Offset: offset, LeaderEpoch: -1}},
-		}}}, func(_ []error, err error) { out <- err })
+		}}}, func(errs []error, err error) {
+			if err == nil && len(errs) > 0 {
+				err = errs[0]
+			}
+			out <- err
+		})
 	})
 	return take(w.t, out, "a commit")
 }
@@ -369,12 +374,14 @@ func (w *world) topic(name string, id byte) {
 	w.command(metadata.CreateTopic{Name: name, TopicID: ident.TopicID{id}, Partitions: 1, ReplicationFactor: 1})
 }
 
-// foreignCommit appends what another leader's coordinator would.
-func (w *world) foreignCommit(id, topic string, topicID ident.TopicID, offset int64) {
+// foreignCommit appends what another leader's coordinator would, which knew the
+// cluster metadata up to an index.
+func (w *world) foreignCommit(id, topic string, topicID ident.TopicID, offset int64, index uint64) {
 	w.t.Helper()
 	other := &recorder{}
 	g := testSettings().Group
 	g.Entropy = entropy
+	g.Topic = func(string, ident.TopicID) (uint64, bool) { return index, true }
 	s := group.New(g, other)
 	s.Start(w.Now())
 	s.CommitOffsets(w.Now(), group.CommitRequest{GroupID: id, Generation: -1, Retention: -1, Topics: []group.CommitTopic{{

@@ -81,8 +81,9 @@ func (c *Core) created(err error) {
 	if errors.Is(err, metadata.ErrTopicExists) {
 		err = nil
 	}
-	if c.look(); err == nil && c.topic == nil {
-		err = errors.New("it is gone again")
+	c.look()
+	if err == nil && c.topic == nil {
+		err = errors.New("this broker has not heard of it yet")
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: make topic %s: %w", ErrUnavailable, Topic, err)
@@ -165,7 +166,9 @@ func (c *Core) serving(index int32) (*shard, error) {
 // check looks at every partition of the topic: it stops the shards of those that
 // are led no more, and loads those that are led.
 func (c *Core) check() {
-	c.look()
+	if c.look(); c.topic != nil && len(c.creating) > 0 {
+		c.created(nil) // its maker may have lost the answer
+	}
 	if c.topic == nil || c.draining || !c.h.Ready() {
 		return
 	}
@@ -187,11 +190,14 @@ func (c *Core) check() {
 		switch {
 		case s.g == nil && !now.Before(s.retry):
 			c.enqueue(s, false)
-		case s.g != nil && s.unsure:
-			s.dropAgain(now)
 		}
 	}
 	c.compare()
+	for _, s := range c.shards {
+		if s != nil && s.g != nil && (s.behind || s.unsure) {
+			s.dropAgain(now)
+		}
+	}
 	c.answerAll()
 }
 

@@ -11,8 +11,8 @@ import (
 
 // Settings of a coordinator.
 type Settings struct {
-	// Group are those of each shard; New sets Entropy and Observe. Entropy is
-	// for topic ids as well.
+	// Group are those of each shard; New sets Entropy and Observe, NewCore Topic.
+	// Entropy is for topic ids as well.
 	Group group.Config
 	// What the topic is made with, its replicas as far as there are brokers.
 	Partitions        int32

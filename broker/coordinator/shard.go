@@ -19,7 +19,8 @@ type shard struct {
 	epoch ident.Epoch
 
 	g        *group.Shard    // nil until the log is replayed
-	image    *metadata.Image // of when that began; nil once offsets were compared with it
+	image    *metadata.Image // that offsets without a topic id are of, of when loading began; nil once they were compared with it
+	behind   bool            // the cluster metadata is too old to tell which topics are gone
 	unsure   bool            // there may be offsets of topics that are gone
 	left     []string        // topics whose offsets could not be removed
 	drops    int             // of such offsets, being appended
@@ -54,9 +55,10 @@ func (s *shard) current(p *partition.Partition, o partition.Offsets) bool {
 // serve begins to serve with what was loaded.
 func (s *shard) serve(g *group.Shard, bytes int64) {
 	now := s.c.now
+	s.c.compare() // the others; then all are compared with the same
 	s.g, s.failed, s.logBytes = g, nil, bytes
 	g.Start(now)
-	s.dropUnknown(now, s.c.h.Image())
+	s.dropUnknown(now)
 }
 
 // stop ends the shard: whoever waits is answered with err. The partition may be

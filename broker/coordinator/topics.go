@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/varvelog/varve/broker/group"
-	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/mutant"
 )
 
 // compare drops the offsets of topics that were deleted since the last time,
 // also if there is another topic of the same name by now. It comes before any
-// request that could commit to that one.
+// request, and commits count for topics of the image that was compared with, so
+// that no offset can be of a later one.
 func (c *Core) compare() {
 	img, last := c.h.Image(), c.image
 	if img == last || !c.h.Ready() {
@@ -32,22 +32,48 @@ func (c *Core) compare() {
 	for _, s := range c.shards {
 		switch {
 		case s == nil || s.g == nil: // it looks when it is loaded
+		case s.behind: // it looks when it is not any more
+			if s.image == nil {
+				s.image = last
+			}
 		case last == nil:
-			s.dropUnknown(now, img)
+			s.dropUnknown(now)
 		case len(gone) > 0:
 			s.dropTopics(now, gone)
 		}
 	}
 }
 
-// dropUnknown removes the offsets of topics that are not in img, or are there
-// under another id than when they were committed, or, if that was not recorded,
-// than when the shard began to be loaded.
-func (s *shard) dropUnknown(now time.Time, img *metadata.Image) {
-	if s.unsure = !s.c.h.Ready(); s.unsure { // then the image may be an old one
+// topicIndex implements group.Config.Topic.
+func (c *Core) topicIndex(name string, id ident.TopicID) (index uint64, ok bool) {
+	if c.image == nil {
+		return 0, false
+	}
+	t, ok := c.image.Topic(name)
+	return c.image.Version(), ok && t.ID == id
+}
+
+// knows reports whether the cluster metadata that the offsets of a shard are
+// compared with is as new as any that its records were made with: a topic that is
+// not in it is gone then, and not one that this broker has not heard of yet. A
+// broker that is the only one has all there is, also if a repair took something
+// away.
+func (c *Core) knows(g *group.Shard) bool {
+	if c.image == nil || !c.h.Ready() {
+		return false
+	}
+	return c.image.Version() >= g.MetadataIndex() || c.image.BrokerCount() <= 1 || mutant.On(mutant.UnknownTopicGone)
+}
+
+// dropUnknown removes the offsets of topics that are not in the image of the
+// cluster metadata, or are there under another id than when they were committed,
+// or, if that was not recorded, than when the shard began to be loaded.
+func (s *shard) dropUnknown(now time.Time) {
+	if s.behind = !s.c.knows(s.g); s.behind {
 		return
 	}
-	last := s.image
+	s.unsure = false
+	last, img := s.image, s.c.image
 	s.image = nil
 	s.drops++
 	if !s.g.DropGone(now, func(topic string, id ident.TopicID) bool {
@@ -92,9 +118,11 @@ func (s *shard) dropAgain(now time.Time) {
 	if s.drops > 0 || !s.idle() {
 		return // the next check tries again
 	}
+	if s.dropUnknown(now); s.behind {
+		return
+	}
 	left := s.left
 	s.left = nil
-	s.dropUnknown(now, s.c.h.Image())
 	if len(left) > 0 {
 		s.dropTopics(now, left)
 	}
@@ -113,14 +141,24 @@ func (s *shard) dropped(err error) {
 // request is what Do is given.
 type request func(now time.Time, s *group.Shard, err error)
 
-// errUnsure refuses requests while there may be offsets of topics that are gone.
-var errUnsure = fmt.Errorf("%w: offsets of deleted topics are not removed", ErrUnavailable)
+var (
+	// errUnsure refuses requests while there may be offsets of topics that are gone.
+	errUnsure = fmt.Errorf("%w: offsets of deleted topics are not removed", ErrUnavailable)
+	// errBehind refuses requests while there may be offsets of topics that this
+	// broker does not know yet.
+	errBehind = fmt.Errorf("%w: the cluster metadata of this broker is older than they are", ErrLoading)
+)
 
 // whenClean calls f when no offset of a topic that is gone is seen any more: a
 // topic of the same name must not begin with them. If they cannot be removed now,
 // f is refused: its client tries again.
 func (s *shard) whenClean(f request) {
+	if s.behind {
+		s.dropAgain(s.c.now)
+	}
 	switch {
+	case s.behind:
+		f(time.Time{}, nil, errBehind)
 	case s.unsure, s.drops > 0 && len(s.held) >= requestsMax:
 		f(time.Time{}, nil, errUnsure)
 	case s.drops == 0:

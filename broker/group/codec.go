@@ -1,6 +1,7 @@
 package group
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,14 +17,19 @@ const (
 	groupKeyVersion     = 2
 	offsetValueVersion  = 3
 	topicIDValue        = 4 // of an offset that says which topic of its name it is of (KIP-848)
-	expiringValue       = 1 // of an offset with an expiry time of its own
+	expiringValue       = 1 // of an offset with an expiry time of its own, and without a topic id
 	groupValueVersion   = 3
 	newestOffsetVersion = 4
 	newestGroupVersion  = 4
 )
 
-// topicIDTag is the tag of an offset's topic id.
-const topicIDTag = 0
+// The tagged fields of an offset of version 4. The topic's id is Kafka's, the
+// others are Varve's own, which Kafka's tools skip; each is 8 bytes.
+const (
+	topicIDTag = 0
+	indexTag   = 1000 // offset.index
+	expireTag  = 1001 // offset.expire
+)
 
 // memberMinBytes is the least that a member takes in a group's value.
 const memberMinBytes = 2 + 2 + 2 + 4 + 4 + 4
@@ -39,6 +45,9 @@ type offset struct {
 	commit   int64         // ms
 	expire   int64         // ms, -1 if it has no expiry time of its own
 	topic    ident.TopicID // zero if not known
+	// index is that of the cluster metadata in which the topic was when the offset
+	// was committed, 0 if not known.
+	index uint64
 }
 
 // groupKey appends the key of a group's metadata.
@@ -58,21 +67,52 @@ func offsetKeyBytes(id, topic string) int { return 2 + 2 + len(id) + 2 + len(top
 
 // appendTo appends the value of the offset's record.
 func (o offset) appendTo(dst []byte) []byte {
+	if !o.topic.IsZero() {
+		return o.appendTagged(dst)
+	}
 	v := kmsg.OffsetCommitValue{
 		Version: offsetValueVersion, Offset: o.offset, LeaderEpoch: o.epoch, Metadata: o.metadata,
 		CommitTimestamp: o.commit, ExpireTimestamp: o.expire,
 	}
-	switch {
-	case o.expire >= 0:
-		v.Version = expiringValue // which knows no ids
-	case o.topic != ident.TopicID{}:
-		v.Version, v.TopicID = topicIDValue, o.topic
+	if o.expire >= 0 {
+		v.Version = expiringValue
 	}
 	return v.AppendTo(dst)
 }
 
+// appendTagged appends the form that says which topic the offset is of.
+func (o offset) appendTagged(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, topicIDValue)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(o.offset))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(o.epoch))
+	dst = binary.AppendUvarint(dst, uint64(len(o.metadata))+1)
+	dst = append(dst, o.metadata...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(o.commit))
+	tags := byte(1)
+	if o.index > 0 {
+		tags++
+	}
+	if o.expire >= 0 {
+		tags++
+	}
+	dst = append(dst, tags, topicIDTag, byte(len(o.topic)))
+	dst = append(dst, o.topic[:]...)
+	if o.index > 0 {
+		dst = append(binary.AppendUvarint(dst, indexTag), 8)
+		dst = binary.BigEndian.AppendUint64(dst, o.index)
+	}
+	if o.expire >= 0 {
+		dst = append(binary.AppendUvarint(dst, expireTag), 8)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(o.expire))
+	}
+	return dst
+}
+
 // valueBytes is how long the value is at most.
-func (o offset) valueBytes() int { return 2 + 8 + 4 + 3 + len(o.metadata) + 8 + 8 + 3 + len(o.topic) }
+func (o offset) valueBytes() int {
+	const tagged = 2 + 1 + 8
+	return 2 + 8 + 4 + 3 + len(o.metadata) + 8 + 1 + 2 + len(o.topic) + 2*tagged
+}
 
 // parsedKey is a key of either kind.
 type parsedKey struct {
@@ -124,8 +164,13 @@ func parseOffset(b []byte) (offset, error) {
 		o.expire = r.int64()
 	}
 	r.tagged(flexible, func(tag uint32, b []byte) {
-		if tag == topicIDTag && len(b) == len(o.topic) {
+		switch {
+		case tag == topicIDTag && len(b) == len(o.topic):
 			o.topic = ident.TopicID(b)
+		case tag == indexTag && len(b) == 8:
+			o.index = binary.BigEndian.Uint64(b)
+		case tag == expireTag && len(b) == 8:
+			o.expire = int64(binary.BigEndian.Uint64(b))
 		}
 	})
 	if !r.end() {

@@ -1,6 +1,10 @@
 package group
 
-import "time"
+import (
+	"time"
+
+	"github.com/varvelog/varve/internal/ident"
+)
 
 // Config are a shard's settings and bounds. Where a field that needs a value is
 // not positive, New takes the one of DefaultConfig, unless the comment says
@@ -11,6 +15,11 @@ type Config struct {
 	// Observe is told what happens, if it is not nil. It must not call the
 	// shard.
 	Observe func(Event)
+	// Topic returns whether there is a topic of that name and id, and the index of
+	// the cluster metadata that says so, which the offsets of a commit are stored
+	// with. Offsets of any other topic are refused with ErrUnknownTopic. It is
+	// asked of commits that name an id; nil takes all.
+	Topic func(name string, id ident.TopicID) (index uint64, ok bool)
 
 	// MaxSize is group.max.size; not positive is no limit but the others.
 	MaxSize int

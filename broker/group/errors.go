@@ -49,6 +49,9 @@ var (
 	// ErrMetadataTooLarge says that an offset's metadata is too long
 	// (OFFSET_METADATA_TOO_LARGE).
 	ErrMetadataTooLarge = errors.New("offset metadata is too large")
+	// ErrUnknownTopic says that the topic of an offset is gone, or not known yet.
+	// It is retriable (UNKNOWN_TOPIC_OR_PARTITION).
+	ErrUnknownTopic = errors.New("topic of the offset is not known")
 	// ErrOverloaded says that the shard holds as much state as it may. It is
 	// retriable (COORDINATOR_NOT_AVAILABLE).
 	ErrOverloaded = errors.New("group coordinator is full")

@@ -63,6 +63,7 @@ func FuzzValues(f *testing.F) {
 	f.Add(offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: -1}.appendTo(nil))
 	f.Add(offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: -1, topic: [16]byte{1, 2}}.appendTo(nil))
 	f.Add(offset{offset: 5, epoch: -1, metadata: "m", commit: 7, expire: 9}.appendTo(nil))
+	f.Add(offset{offset: 5, epoch: 3, metadata: "m", commit: 7, expire: 9, topic: [16]byte{1, 2}, index: 1 << 40}.appendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<12 {
 			return
@@ -74,6 +75,10 @@ func FuzzValues(f *testing.F) {
 			}
 			if k.Offset != o.offset || k.Metadata != o.metadata || k.CommitTimestamp != o.commit || k.Version >= 3 && max(k.LeaderEpoch, -1) != o.epoch || k.Version >= 4 && k.TopicID != o.topic {
 				t.Fatalf("%+v, want %+v", o, k)
+			}
+			round := o.appendTo(nil)
+			if again, err := parseOffset(round); len(round) > o.valueBytes() || !o.topic.IsZero() && (err != nil || again != o) {
+				t.Fatalf("%+v, want %+v, %v; %d bytes of %d", again, o, err, len(round), o.valueBytes())
 			}
 		}
 		v, err := parseGroup(b)

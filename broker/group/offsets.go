@@ -130,14 +130,19 @@ func (s *Shard) CommitOffsets(now time.Time, r CommitRequest, done func(errs []e
 	c.waiting++ // until everything is appended
 	for i := range r.Topics {
 		topic := &r.Topics[i]
+		index, unknown := s.indexOf(topic)
 		for _, p := range topic.Partitions {
 			place := c.places
 			c.places++
-			o := offset{offset: p.Offset, epoch: max(p.LeaderEpoch, -1), metadata: p.Metadata, commit: now.UnixMilli(), expire: expire, topic: topic.TopicID}
-			if expire >= 0 {
-				o.epoch = -1 // the record that can expire by itself has none
+			o := offset{offset: p.Offset, epoch: max(p.LeaderEpoch, -1), metadata: p.Metadata, commit: now.UnixMilli(), expire: expire, topic: topic.TopicID, index: index}
+			if expire >= 0 && topic.TopicID.IsZero() {
+				o.epoch = -1 // its record has none
 			}
-			if err := s.checkOffset(g, topic.Topic, p.Partition, &o); err != nil {
+			err := unknown
+			if err == nil {
+				err = s.checkOffset(g, topic.Topic, p.Partition, &o)
+			}
+			if err != nil {
 				c.fail(place, err)
 				continue
 			}
@@ -181,6 +186,19 @@ func (s *Shard) committer(now time.Time, r *CommitRequest) (*group, error) {
 	}
 	s.renew(now, g, m)
 	return g, nil
+}
+
+// indexOf returns the index of the cluster metadata in which the topic of a commit
+// is, and refuses a topic that is not.
+func (s *Shard) indexOf(t *CommitTopic) (uint64, error) {
+	if s.c.Topic == nil || t.TopicID.IsZero() {
+		return 0, nil
+	}
+	index, ok := s.c.Topic(t.Topic, t.TopicID)
+	if !ok {
+		return 0, fmt.Errorf("commit offsets of topic %q, id %v: %w", cut(t.Topic, topicMaxBytes), t.TopicID, ErrUnknownTopic)
+	}
+	return index, nil
 }
 
 // checkOffset checks the bounds of one offset.

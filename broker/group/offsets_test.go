@@ -88,7 +88,7 @@ func TestCommitKeepsSession(t *testing.T) {
 }
 
 func TestCommitResultsPerPartition(t *testing.T) {
-	r := newRig(t, func(c *Config) { c.OffsetMetadataMaxBytes = 10; c.AppendBytesMax = 100 })
+	r := newRig(t, func(c *Config) { c.OffsetMetadataMaxBytes = 10; c.AppendBytesMax = 120 })
 	r.manual = true
 	long := strings.Repeat("m", 11)
 	c := &errsCall{}

@@ -120,7 +120,7 @@ func TestReplayVersions(t *testing.T) {
 		}
 		zero := ident.TopicID{}
 		offsets := map[int16]offset{
-			0: {5, -1, "x", 70, -1, zero}, 1: {5, -1, "x", 70, 99, zero}, 2: {5, -1, "x", 70, -1, zero}, 3: {5, 2, "x", 70, -1, zero}, 4: {5, 2, "x", 70, -1, [16]byte{1}},
+			0: {5, -1, "x", 70, -1, zero, 0}, 1: {5, -1, "x", 70, 99, zero, 0}, 2: {5, -1, "x", 70, -1, zero, 0}, 3: {5, 2, "x", 70, -1, zero, 0}, 4: {5, 2, "x", 70, -1, [16]byte{1}, 0},
 		}
 		if _, e := g.entry("t", 1); e == nil || e.value != offsets[version] {
 			t.Errorf("version %d: %+v", version, e)
@@ -140,6 +140,10 @@ func TestGoldenRecords(t *testing.T) {
 		"offset with a topic id": {offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: -1, topic: ident.TopicID{1}}.appendTo(nil),
 			"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x02\x02m\x00\x00\x00\x00\x00\x00\x00\x07" +
 				"\x01\x00\x10\x01" + strings.Repeat("\x00", 15)},
+		"offset with all tags": {offset{offset: 5, epoch: 2, metadata: "m", commit: 7, expire: 9, topic: ident.TopicID{1}, index: 300}.appendTo(nil),
+			"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x02\x02m\x00\x00\x00\x00\x00\x00\x00\x07" +
+				"\x03\x00\x10\x01" + strings.Repeat("\x00", 15) +
+				"\xe8\x07\x08\x00\x00\x00\x00\x00\x00\x01\x2c" + "\xe9\x07\x08\x00\x00\x00\x00\x00\x00\x00\x09"},
 		"expiring": {offset{offset: 5, epoch: -1, commit: 7, expire: 9}.appendTo(nil), "\x00\x01\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x09"},
 		"empty group": {metadataValue{protocolType: "consumer", generation: 2, since: 1}.appendTo(nil),
 			"\x00\x03\x00\x08consumer\x00\x00\x00\x02\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00"},

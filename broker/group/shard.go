@@ -23,6 +23,7 @@ type Shard struct {
 	all    []*group // the same, in an order that the same calls give again
 	timers timers
 
+	index   uint64   // see MetadataIndex
 	flight  []*write // appends in flight, oldest first
 	pending int      // ids given out, of all groups
 	bytes   int64    // what everything is taken to hold
@@ -155,8 +156,14 @@ func (s *Shard) replayOffset(k parsedKey, value []byte) error {
 		return nil
 	}
 	s.setOffset(e, o, true)
+	s.index = max(s.index, o.index)
 	return nil
 }
+
+// MetadataIndex returns an index of the cluster metadata that is not below that of
+// any offset which was replayed: who knows the metadata up to there, and does not
+// find an offset's topic in it, knows that the topic is gone.
+func (s *Shard) MetadataIndex() uint64 { return s.index }
 
 // Start ends loading. Members get a whole session timeout from now.
 func (s *Shard) Start(now time.Time) {

@@ -46,6 +46,7 @@ var errorTable = []errorRow{
 	{group.ErrGroupNotFound, kerr.GroupIDNotFound},
 	{group.ErrNonEmptyGroup, kerr.NonEmptyGroup},
 	{group.ErrSubscribed, kerr.GroupSubscribedToTopic},
+	{group.ErrUnknownTopic, kerr.UnknownTopicOrPartition},
 	{group.ErrMetadataTooLarge, kerr.OffsetMetadataTooLarge},
 	{group.ErrOverloaded, kerr.CoordinatorNotAvailable},
 	{group.ErrLoading, kerr.CoordinatorLoadInProgress},

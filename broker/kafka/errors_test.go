@@ -48,7 +48,7 @@ var domainErrors = map[string]error{
 	"group.ErrInconsistentProtocol": group.ErrInconsistentProtocol, "group.ErrGroupMaxSize": group.ErrGroupMaxSize,
 	"group.ErrGroupTooLarge": group.ErrGroupTooLarge, "group.ErrGroupNotFound": group.ErrGroupNotFound,
 	"group.ErrNonEmptyGroup": group.ErrNonEmptyGroup, "group.ErrSubscribed": group.ErrSubscribed,
-	"group.ErrMetadataTooLarge": group.ErrMetadataTooLarge, "group.ErrOverloaded": group.ErrOverloaded,
+	"group.ErrMetadataTooLarge": group.ErrMetadataTooLarge, "group.ErrUnknownTopic": group.ErrUnknownTopic, "group.ErrOverloaded": group.ErrOverloaded,
 	"group.ErrLoading": group.ErrLoading,
 
 	"record.ErrCorrupt": record.ErrCorrupt, "record.ErrTruncated": record.ErrTruncated, "record.ErrMagic": record.ErrMagic,

@@ -169,72 +169,117 @@ func (f *fuzzRig) responses(t *testing.T, last int32, frames ...[]byte) [][]byte
 				t.Fatalf("%v after %d responses", err, len(out))
 			}
 			return out
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(time.Millisecond):
 			if step < 1000*time.Hour {
 				f.groups.advance(step)
-				step *= 2
+				step *= 32
 			}
 		}
 	}
 }
 
-// FuzzRequest sends a body of any key and version to a broker. Each is answered
-// once, in order and in its own format, or its connection closes because it does
-// not decode (R4); no handler panics; what it decodes to is no more than it is
-// charged for (R1, K3); and nothing stays charged when the connection is gone
-// (R2).
-func FuzzRequest(f *testing.F) {
-	for _, s := range requestSeeds(f) {
-		f.Add(s.key, s.version, s.body)
-	}
+// FuzzDataRequest and its siblings send a body of any version of the keys that
+// they are named for to a broker. Each is answered once, in order
+// and in its own format, or its connection closes because it does not decode (R4);
+// no handler panics; what it decodes to is no more than it is charged for (R1, K3);
+// and nothing stays charged when the connection is gone (R2).
+func FuzzDataRequest(f *testing.F) {
 	f.Add(int16(apiVersionsKey), int16(99), []byte{7})
-	f.Add(int16(999), int16(0), []byte{})
-	// Counts that are lies: of tagged fields, and of an array.
-	f.Add(int16(12), int16(4), []byte("\x02g\x00\x00\x00\x00\x02m\x00\xff\xff\xff\xff\x0f"))
-	f.Add(int16(3), int16(9), append([]byte("\xff\x1f"), make([]byte, 1<<12)...))
+	f.Add(int16(-1), int16(0), []byte{})
+	f.Add(int16(3), int16(9), append([]byte("\xff\x1f"), make([]byte, 1<<12)...)) // a count that is a lie
+	fuzzRequests(f, dataAPIs())
+}
+
+// FuzzGroupRequest: see FuzzDataRequest.
+func FuzzGroupRequest(f *testing.F) {
+	f.Add(int16(12), int16(4), []byte("\x02g\x00\x00\x00\x00\x02m\x00\xff\xff\xff\xff\x0f")) // of tagged fields
+	fuzzRequests(f, groupAPIs())
+}
+
+// FuzzAdminRequest: see FuzzDataRequest.
+func FuzzAdminRequest(f *testing.F) {
+	fuzzRequests(f, adminAPIs())
+}
+
+// TestRequestSeeds sends every seed, of every key and version.
+func TestRequestSeeds(t *testing.T) {
+	var rig fuzzRig
+	t.Cleanup(rig.tb.end)
+	for _, s := range requestSeeds(t) {
+		rig.check(t, s.key, s.version, s.body)
+	}
+}
+
+// fuzzRequests sends bodies to APIs. Of each version a full one is a seed, and of
+// the newest one of defaults: more take all of a short run to begin.
+func fuzzRequests(f *testing.F, of []api) {
+	newest := map[int16]int16{}
+	for _, a := range of {
+		newest[a.key] = a.max
+	}
+	for i, s := range requestSeeds(f) {
+		if last, ok := newest[s.key]; ok && (i%2 == 1 || s.version == last) {
+			f.Add(s.key, s.version, s.body)
+		}
+	}
 	var rig fuzzRig
 	f.Cleanup(rig.tb.end)
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
 		if len(body) > 1<<16 {
 			return
 		}
-		known := Known(key, version).Known
-		decoded := known && checkDecode(t, key, version, body)
-		rig.lend(t)
-		q := kmsg.RequestForKey(key)
-		flexible := false
-		if q != nil {
-			q.SetVersion(version)
-			flexible = q.IsFlexible()
-		}
-		const first, last = 1, 2
-		out := rig.responses(t, last, rigFrame(key, version, first, flexible, body), rigFrame(apiVersionsKey, 0, last, false, nil))
-		if log := rig.log.String(); strings.Contains(log, "panic") {
-			t.Fatal(log)
-		}
-		switch quiet := mayStaySilent(key, version, body); {
-		case key == apiVersionsKey && !known:
-			version, decoded = 0, true
-			fallthrough
-		case decoded && !quiet:
-			if len(out) != 2 {
-				t.Fatalf("key %d version %d: %d responses to two requests\n%s", key, version, len(out), rig.log)
+		// Nearly all numbers are no key and no version, and are refused at once.
+		if key >= 0 && version >= 0 {
+			a := of[int(key)%len(of)]
+			if _, ok := newest[key]; !ok {
+				key = a.key
 			}
-			checkResponse(t, key, version, first, out[0])
-		case !decoded && len(out) != 0:
-			t.Fatalf("key %d version %d: %d responses to what does not decode", key, version, len(out))
-		case quiet && len(out) > 1:
-			t.Fatalf("%d responses where the first request wants none", len(out))
-		}
-		if len(out) > 0 {
-			checkResponse(t, apiVersionsKey, 0, last, out[len(out)-1])
-		}
-		for end := rig.deadline(); rig.server.Stats() != (wire.Stats{}); time.Sleep(50 * time.Microsecond) {
-			if time.Now().After(end) {
-				t.Fatalf("still held: %+v", rig.server.Stats())
+			if last := newest[key]; version > last+1 {
+				version %= last + 2
 			}
 		}
+		rig.check(t, key, version, body)
 	})
+}
+
+// check sends one request and another behind it, and judges what comes.
+func (f *fuzzRig) check(t *testing.T, key, version int16, body []byte) {
+	known := Known(key, version).Known
+	decoded := known && checkDecode(t, key, version, body)
+	f.lend(t)
+	q := kmsg.RequestForKey(key)
+	flexible := false
+	if q != nil {
+		q.SetVersion(version)
+		flexible = q.IsFlexible()
+	}
+	const first, last = 1, 2
+	out := f.responses(t, last, rigFrame(key, version, first, flexible, body), rigFrame(apiVersionsKey, 0, last, false, nil))
+	if log := f.log.String(); strings.Contains(log, "panic") {
+		t.Fatal(log)
+	}
+	switch quiet := mayStaySilent(key, version, body); {
+	case key == apiVersionsKey && !known:
+		version, decoded = 0, true
+		fallthrough
+	case decoded && !quiet:
+		if len(out) != 2 {
+			t.Fatalf("key %d version %d: %d responses to two requests\n%s", key, version, len(out), f.log)
+		}
+		checkResponse(t, key, version, first, out[0])
+	case !decoded && len(out) != 0:
+		t.Fatalf("key %d version %d: %d responses to what does not decode", key, version, len(out))
+	case quiet && len(out) > 1:
+		t.Fatalf("%d responses where the first request wants none", len(out))
+	}
+	if len(out) > 0 {
+		checkResponse(t, apiVersionsKey, 0, last, out[len(out)-1])
+	}
+	for end := f.deadline(); f.server.Stats() != (wire.Stats{}); time.Sleep(20 * time.Microsecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still held: %+v", f.server.Stats())
+		}
+	}
 }
 
 // checkDecode decodes a body as its handler does, reports whether it decodes,

@@ -27,7 +27,7 @@ func TestCreateTopic(t *testing.T) {
 			{Group: 2, Replicas: []Replica{{1, 18}, {2, 19}}},
 			{Group: 3, Replicas: []Replica{{2, 20}, {1, 21}}},
 		},
-		CreatedAtMs: 1700000000000, Version: 3,
+		FirstPartitions: 3, CreatedAtMs: 1700000000000, Version: 3,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v\nwant %+v", got, want)

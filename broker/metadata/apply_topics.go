@@ -34,7 +34,7 @@ func (c CreateTopic) apply(ch *change) error {
 	}
 	t := &Topic{
 		Name: c.Name, ID: c.TopicID, Internal: c.Internal, Configs: configs,
-		CreatedAtMs: c.TimeMs, Version: ch.index, chain: parseChain(configs),
+		CreatedAtMs: c.TimeMs, Version: ch.index, chain: parseChain(configs), FirstPartitions: c.Partitions,
 	}
 	if len(t.chain) > 0 {
 		t.ChainGeneration = ch.index

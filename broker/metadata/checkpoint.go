@@ -6,7 +6,7 @@ import (
 
 const (
 	checkpointMagic   = "VARVMETA"
-	checkpointVersion = 1
+	checkpointVersion = 2
 	// checkpointHead is magic, version, flags and the length of the body.
 	checkpointHead = 8 + 2 + 2 + 8
 	checkpointTail = 4
@@ -101,6 +101,7 @@ func encodeTopic(e *encoder, t *Topic) {
 	e.u64(t.ChainGeneration)
 	e.u64(t.Version)
 	e.configs(t.Configs)
+	e.u32(uint32(t.FirstPartitions))
 	e.count("partitions", len(t.Partitions), MaxPartitions)
 	for _, p := range t.Partitions {
 		e.u64(uint64(p.Group))

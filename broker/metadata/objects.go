@@ -54,6 +54,8 @@ type Topic struct {
 	Configs  Configs
 	// Partitions holds partition p at index p.
 	Partitions []PartitionInfo
+	// FirstPartitions is how many partitions the topic was made with.
+	FirstPartitions int32
 	// ChainGeneration is the index of the command that last changed the setting
 	// ChainConfig, a stage that it names, or a plugin that such a stage names;
 	// 0 if the topic never had a chain.

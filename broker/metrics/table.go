@@ -188,6 +188,7 @@ var (
 	BuildInfo = table.Gauge("varve_build_info", "1, with what was built as labels.",
 		metric.AtMost("version", 1), metric.AtMost("revision", 1), metric.AtMost("go_version", 1))
 	Ready       = table.Gauge("varve_ready", "1 while clients are served, else 0.")
+	Failed      = table.Gauge("varve_disk_failed", "1 once the disk of the write-ahead log failed: nothing is written until a restart, what is stored is served.")
 	LogMessages = table.Counter("varve_log_messages_total", "The broker's own messages that were written, by level.",
 		metric.OneOf("level", "debug", "info", "warn", "error"))
 	OwnerTurn = table.SecondsHistogram("varve_owner_turn_duration_seconds",

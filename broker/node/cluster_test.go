@@ -35,6 +35,7 @@ type cluster struct {
 	lose  func(wireFrame) bool // what never arrives; nil: nothing
 	keep  int64
 	tier  func(i int) TierConfig // nil: there is none
+	set   func(*Config)          // changes what the nodes are opened with; nil: nothing
 }
 
 type wireFrame struct {
@@ -66,6 +67,9 @@ func (c *cluster) open(i int) {
 	cfg.Report = func(e Event) { c.t.Logf("node %d reports %s: %v", i+1, e.Text, e.Err) }
 	if c.tier != nil {
 		cfg.Tier, cfg.Entropy = c.tier(i), c.rng.Uint64
+	}
+	if c.set != nil {
+		c.set(&cfg)
 	}
 	n, _, err := Open(cfg, c.now)
 	if err != nil {
@@ -187,10 +191,13 @@ func (c *cluster) topic(id byte, partitions int32, rf int16) ident.TopicID {
 
 // produce begins to produce a value, wherever the partition is led.
 func (c *cluster) produce(id ident.Partition, value string, acked func(ident.Offset)) {
-	p := c.leader(id)
-	if p == nil {
-		return
+	if p := c.leader(id); p != nil {
+		c.produceAt(p, value, acked)
 	}
+}
+
+// produceAt begins to produce a value at a replica.
+func (c *cluster) produceAt(p *partition.Partition, value string, acked func(ident.Offset)) {
 	b := testBatch(c.t, value)
 	h, err := record.ParseHeader(b)
 	if err != nil {

@@ -15,7 +15,12 @@ import (
 // batch.
 func openWithTopic(t *testing.T, fs *vfs.Mem, now time.Time) (*Node, ident.TopicID) {
 	t.Helper()
-	n, _, err := Open(testConfig(fs), now)
+	return openConfigWithTopic(t, testConfig(fs), now)
+}
+
+func openConfigWithTopic(t *testing.T, c Config, now time.Time) (*Node, ident.TopicID) {
+	t.Helper()
+	n, _, err := Open(c, now)
 	if err != nil {
 		t.Fatal(err)
 	}

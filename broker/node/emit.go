@@ -116,7 +116,7 @@ func (n *Node) emit(id ident.Partition, r *Replica) {
 		n.stuck(d, Event{Partition: id, Topic: r.Topic, Err: err, Text: "emissions cannot be made into records; the outbox holds them"})
 		return
 	}
-	x := &partition.Delivery{Origin: id, First: batch[0].Position, Last: batch[len(batch)-1].Position, Batch: bytes}
+	x := &partition.Delivery{Origin: id, First: batch[0].Position, Last: batch[len(batch)-1].Position, Batch: bytes, AsOf: n.imageVersion()}
 	here := n.Replica(to)
 	if here == nil || here.Partition == nil || !here.Partition.Leads() {
 		n.deliverThere(d, to, info, x)
@@ -159,15 +159,21 @@ func (n *Node) sameTarget(waiting []partition.Emission) (string, []partition.Emi
 	return topic, slices.Clone(waiting[:k]), err
 }
 
-// target finds the partition that a partition's emissions to a topic go to. A
-// topic that does not exist is made, whatever auto.create.topics.enable says.
+// target finds the partition that a partition's emissions to a topic go to: always
+// the same one, since it alone knows what was delivered. So partitions that the
+// topic got later take none. A topic that does not exist is made, whatever
+// auto.create.topics.enable says.
 func (n *Node) target(topic string, origin ident.Partition, d *delivery) (ident.Partition, metadata.PartitionInfo, bool) {
 	t, ok := n.Image().Topic(topic)
 	if !ok {
 		n.makeTarget(topic, origin, d)
 		return ident.Partition{}, metadata.PartitionInfo{}, false
 	}
-	to := ident.Partition{Topic: t.ID, Index: origin.Index % int32(len(t.Partitions))}
+	among := t.FirstPartitions
+	if mutant.On(mutant.TargetMoves) {
+		among = int32(len(t.Partitions))
+	}
+	to := ident.Partition{Topic: t.ID, Index: origin.Index % among}
 	return to, t.Partitions[to.Index], true
 }
 
@@ -223,6 +229,15 @@ func comparePartitions(a, b ident.Partition) int {
 	return int(a.Index) - int(b.Index)
 }
 
+// imageVersion says by which metadata origins are judged; a broker that decides
+// alone on that cannot lag.
+func (n *Node) imageVersion() uint64 {
+	if len(n.c.Peers) < 2 {
+		return 0
+	}
+	return n.Image().Version()
+}
+
 // forgetOrigins makes every partition forget what deleted topics delivered to it.
 // A deletion is not enough for that: a delivery may have been in flight, and the
 // process may have died in between, so upkeep looks again.
@@ -236,6 +251,6 @@ func (n *Node) forgetOrigins() {
 		return ok
 	}
 	for t := range image.Topics() {
-		n.each(t, func(p *partition.Partition) { p.ForgetOrigins(exists, n.now.UnixMilli()) })
+		n.each(t, func(p *partition.Partition) { p.ForgetOrigins(exists, n.imageVersion(), n.now.UnixMilli()) })
 	}
 }

@@ -180,7 +180,7 @@ func (w *world) origins() (out []ident.TopicID) {
 			p.ForgetOrigins(func(id ident.TopicID) bool {
 				out = append(out, id)
 				return true
-			}, 0)
+			}, 1<<62, 0)
 		})
 	}
 	return out
@@ -536,5 +536,32 @@ func TestDeposedControllerMakesNoTarget(t *testing.T) {
 	c.until("the old controller learns of it", 600, func() bool { return !d.busy })
 	if d.told != "" {
 		t.Fatalf("told %q", d.told)
+	}
+}
+
+// A letter is delivered once also when its topic gets more partitions between the
+// delivery and the trim of the outbox, and the process dies just then.
+func TestLettersOnceWhenTheirTopicGrows(t *testing.T) {
+	for steps := range 40 {
+		w := newWorld(t, vfs.NewMem(vfs.MemOptions{}))
+		id, target := w.create("t", 1, 3, true), w.create("dlq.a", 2, 2, false)
+		for i := range int32(3) {
+			w.produce(ident.Partition{Topic: id, Index: i}, fmt.Sprintf("dead%da", i))
+		}
+		for range steps {
+			w.step()
+		}
+		w.command(metadata.CreatePartitions{TopicID: target, Total: 3})
+		w.step()
+		w.step()
+		w.crash(w.fs.Kill())
+		w.settle(2)
+		w.command(metadata.CreatePartitions{TopicID: target, Total: 5})
+		w.settle(2)
+		w.check(fmt.Sprintf("%d steps", steps), nil)
+		if w.waiting() != 0 {
+			t.Fatalf("%d steps: %d wait", steps, w.waiting())
+		}
+		w.n.Close()
 	}
 }

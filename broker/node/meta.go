@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strings"
 
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/metadata"
@@ -24,6 +23,7 @@ type metaMachine struct {
 
 	doomed  map[string]bool // directories of destroyed replicas -> closed
 	marked  []string        // marked, to be removed when the deletion is in a checkpoint
+	reminds map[string]bool // to be marked only: their deletion is yet to be applied again
 	covered map[string]bool // directories whose deletion is in the captured state
 	removes []string        // may be removed now
 
@@ -46,41 +46,36 @@ func openMeta(n *Node, state []byte) (*metaMachine, error) {
 			return nil, err
 		}
 	}
-	m := &metaMachine{n: n, core: core, doomed: map[string]bool{}}
-	return m, m.findMarked()
+	m := &metaMachine{n: n, core: core, doomed: map[string]bool{}, reminds: map[string]bool{}}
+	m.findMarked()
+	return m, nil
 }
 
 // findMarked finds the marks that an earlier life left. A replica that the image
 // still names is not taken: its deletion will be applied again.
-func (m *metaMachine) findMarked() error {
+func (m *metaMachine) findMarked() {
+	named := m.named(m.core.Image())
+	for _, replica := range m.n.found.replicas() {
+		for _, d := range m.n.found[replica] {
+			if d.marked && !named[replica] {
+				m.marked = append(m.marked, d.path)
+			}
+		}
+	}
+}
+
+// named returns the replicas that an image places on this broker, by the name of
+// their first directory.
+func (m *metaMachine) named(image *metadata.Image) map[string]bool {
 	named := map[string]bool{}
-	for t := range m.core.Image().Topics() {
+	for t := range image.Topics() {
 		for i, info := range t.Partitions {
-			rep, ok := info.On(m.n.c.ID)
-			if !ok {
-				continue
-			}
-			dir := replicaDir(ident.Partition{Topic: t.ID, Index: int32(i)}, rep.ID)
-			named[dir] = true
-			if len(info.Replicas) > 1 {
-				_, all := m.n.incarnations(dir, noIncarnation)
-				for _, d := range all {
-					named[d] = true
-				}
+			if rep, ok := info.On(m.n.c.ID); ok {
+				named[replicaDir(ident.Partition{Topic: t.ID, Index: int32(i)}, rep.ID)] = true
 			}
 		}
 	}
-	entries, err := m.n.c.Engine.FS.List(partitionsDir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		dir, ok := strings.CutSuffix(partitionsDir+"/"+e.Name, deletedSuffix)
-		if ok && !named[dir] {
-			m.marked = append(m.marked, dir)
-		}
-	}
-	return nil
+	return named
 }
 
 // Apply implements replog.Machine.
@@ -147,8 +142,24 @@ func (m *metaMachine) Parked(err error) {
 // Close implements replog.Machine.
 func (m *metaMachine) Close() {}
 
-// doom notes a directory whose replica was destroyed.
-func (m *metaMachine) doom(dir string) { m.doomed[dir] = false }
+// doom notes a directory whose replica was destroyed, and is in use until closed.
+func (m *metaMachine) doom(dir string) {
+	m.doomed[dir] = false
+	delete(m.reminds, dir)
+}
+
+// doomUnused notes one that nothing uses.
+func (m *metaMachine) doomUnused(dir string) {
+	m.doom(dir)
+	m.closed(dir)
+}
+
+// remind has the directory of a replica that was destroyed in an earlier life
+// marked before a checkpoint counts: that lets the write-ahead log forget it.
+func (m *metaMachine) remind(dir string) {
+	m.doomUnused(dir)
+	m.reminds[dir] = true
+}
 
 // closed notes that nothing uses a destroyed replica's directory any more. A
 // checkpoint may wait for its mark, and for nothing else.
@@ -228,8 +239,12 @@ func (m *metaMachine) Worked(t replog.Task, err error) error {
 		}
 		for _, dir := range t.dirs {
 			delete(m.doomed, dir)
+			if m.reminds[dir] {
+				delete(m.reminds, dir)
+			} else {
+				m.marked = append(m.marked, dir)
+			}
 		}
-		m.marked = append(m.marked, t.dirs...)
 	case *removeDirsTask:
 		m.removes = append(t.dirs, m.removes...) // what is left, and what came meanwhile
 	}

@@ -2,8 +2,6 @@ package node
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/replog"
@@ -71,41 +69,24 @@ func (m *metaMachine) Switch() (replog.Machine, error) {
 // broker, by entries that were not applied again yet. Ids are counted, so what
 // the image has given out and does not name was deleted.
 func (m *metaMachine) sweep(image *metadata.Image) {
-	groups, dirs := map[ident.GroupID]bool{ident.MetadataGroup: true}, map[string]bool{}
-	for t := range image.Topics() {
-		for i, info := range t.Partitions {
-			if rep, ok := info.On(m.n.c.ID); ok {
-				groups[info.Group] = true
-				dirs[replicaDir(ident.Partition{Topic: t.ID, Index: int32(i)}, rep.ID)] = true
-			}
-		}
-	}
 	for _, g := range m.n.engine.Waiting() {
-		if !groups[g] && g < image.NextGroup() {
+		if _, ok := image.PartitionOf(g); !ok && g < image.NextGroup() {
 			m.n.engine.Destroy(g)
 		}
 	}
-	entries, err := m.n.c.Engine.FS.List(partitionsDir)
+	there, err := listDirectories(m.n.c.Engine.FS)
 	if err != nil {
 		return // they stay until the broker starts again
 	}
-	for _, e := range entries {
-		replica, r, ok := replicaOf(e.Name)
-		if _, doomed := m.doomed[partitionsDir+"/"+e.Name]; !ok || doomed || !e.Dir || dirs[replica] || r >= image.NextReplica() {
+	named := m.named(image)
+	for _, replica := range there.replicas() {
+		if r, ok := replicaOf(replica); !ok || named[replica] || r >= image.NextReplica() {
 			continue
 		}
-		m.doom(partitionsDir + "/" + e.Name)
-		m.closed(partitionsDir + "/" + e.Name)
+		for _, d := range there[replica] {
+			if _, doomed := m.doomed[d.path]; !doomed {
+				m.doomUnused(d.path)
+			}
+		}
 	}
-}
-
-// replicaOf returns which replica's directory one of partitionsDir is, without
-// its incarnation.
-func replicaOf(name string) (dir string, r ident.ReplicaID, ok bool) {
-	parts := strings.Split(name, ".")
-	if len(parts) < 2 || len(parts) > 3 {
-		return "", 0, false
-	}
-	v, err := strconv.ParseUint(parts[1], 10, 64)
-	return partitionsDir + "/" + parts[0] + "." + parts[1], ident.ReplicaID(v), err == nil
 }

@@ -85,6 +85,7 @@ type Node struct {
 	c      Config
 	engine *replog.Engine
 	gone   map[wal.Replica]bool // destroyed in an earlier life
+	found  directories          // what that left
 	meta   *metaMachine
 	cache  *storage.Cache
 	now    time.Time
@@ -129,6 +130,10 @@ func Open(c Config, now time.Time) (*Node, *wal.Recovered, error) {
 		return nil, nil, err
 	}
 	n.engine = engine
+	if n.found, err = listDirectories(c.Engine.FS); err != nil {
+		engine.Close()
+		return nil, nil, err
+	}
 	n.gone = make(map[wal.Replica]bool, len(rec.Gone))
 	for _, g := range rec.Gone {
 		n.gone[g] = true

@@ -4,9 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/varvelog/varve/broker/metadata"
@@ -200,7 +197,8 @@ func (n *Node) deliverHere(from ident.NodeID, r *frameReader) error {
 		answer(0, errPeer)
 		return nil
 	}
-	rep.Partition.Deliver(&partition.Delivery{Origin: origin, First: uint64(first), Last: uint64(last), Batch: r.b, Done: answer}, n.now.UnixMilli())
+	x := &partition.Delivery{Origin: origin, First: uint64(first), Last: uint64(last), Batch: r.b, AsOf: n.imageVersion(), Done: answer}
+	rep.Partition.Deliver(x, n.now.UnixMilli())
 	return nil
 }
 
@@ -267,40 +265,6 @@ func (n *Node) tickPeers() {
 	for t := range n.Image().Topics() {
 		n.each(t, func(p *partition.Partition) { p.Pulling() })
 	}
-}
-
-// noIncarnation is no number of a directory.
-const noIncarnation = 1<<64 - 1
-
-// incarnations returns the highest number of a directory of a replica, and the
-// directories of it that nothing names, also those of which only the mark of a
-// deletion is left.
-func (n *Node) incarnations(dir string, current uint64) (highest uint64, unused []string) {
-	if current != noIncarnation {
-		highest = current
-	}
-	entries, err := n.c.Engine.FS.List(partitionsDir)
-	if err != nil {
-		return highest, nil
-	}
-	for _, e := range entries {
-		name, marked := strings.CutSuffix(partitionsDir+"/"+e.Name, deletedSuffix)
-		rest, ok := strings.CutPrefix(name, dir)
-		if !ok || e.Dir == marked {
-			continue
-		}
-		k := uint64(0)
-		if rest != "" {
-			if k, err = strconv.ParseUint(strings.TrimPrefix(rest, "."), 10, 64); err != nil || rest[0] != '.' {
-				continue
-			}
-		}
-		highest = max(highest, k)
-		if k != current && !slices.Contains(unused, name) {
-			unused = append(unused, name)
-		}
-	}
-	return highest, unused
 }
 
 func flag(b bool) int64 {

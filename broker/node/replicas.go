@@ -10,25 +10,11 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 )
 
-// partitionsDir holds a directory for each replica, named by topic id,
-// partition and replica id, none of which is ever used again.
-const partitionsDir = "partitions"
-
-// deletedSuffix is added to the name of a replica's directory for the file that
-// marks it as one whose deletion was applied.
-const deletedSuffix = ".deleted"
-
-func replicaDir(id ident.Partition, r ident.ReplicaID) string {
-	return fmt.Sprintf("%s/%s.%d", partitionsDir, id.Dir(), r)
-}
-
 // start opens the broker's replica of a partition, if it has one, and returns
 // its machine, or nil.
 func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionInfo) *replicaMachine {
 	rep, ok := info.On(n.c.ID)
-	if !ok || n.gone[wal.Replica{Group: info.Group, ID: rep.ID}] {
-		// A replica that was destroyed has lost its log and its vote, and must
-		// not begin again: the deletion is yet to be applied again.
+	if !ok || n.destroyed(id, info.Group, rep.ID) {
 		return nil
 	}
 	var machine *replicaMachine
@@ -46,8 +32,9 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		}
 		if len(info.Replicas) > 1 {
 			c.Pull = func(from ident.ReplicaID, at, until ident.Offset) { n.pull(id, info, from, at, until) }
+			c.TakeDisk = n.engine.TakeDisk
 			c.Unused = func(dir string) { n.meta.unused(dir) }
-			c.Incarnation, _ = n.incarnations(dir, 0)
+			c.Incarnation = n.found.highest(dir)
 		}
 		p, err := partition.Open(c, state)
 		if err != nil {
@@ -56,7 +43,7 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		r.Partition = p
 		machine = &replicaMachine{Partition: p, n: n, r: r, id: id}
 		if c.Pull != nil {
-			_, machine.unused = n.incarnations(dir, p.Incarnation())
+			machine.unused = n.found.others(dir, p.Incarnation())
 		}
 		return machine, nil
 	})
@@ -73,6 +60,22 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		n.equip(id, r.Partition)
 	}
 	return machine
+}
+
+// destroyed reports whether a replica was destroyed in an earlier life by a
+// deletion that is yet to be applied again. It has lost its log and its vote, and
+// must not begin again. The write-ahead log says so for a while, and the mark of
+// its directory from then on.
+func (n *Node) destroyed(id ident.Partition, g ident.GroupID, r ident.ReplicaID) bool {
+	dir, several := replicaDir(id, r), len(n.c.Peers) > 1
+	if several && n.found.marked(dir) {
+		return true
+	}
+	gone := n.gone[wal.Replica{Group: g, ID: r}]
+	if gone && several {
+		n.meta.remind(dir)
+	}
+	return gone
 }
 
 // equip gives a partition that was just opened the settings and the chain of its
@@ -106,9 +109,7 @@ func (n *Node) act(d metadata.Delta) *replicaMachine {
 		delete(n.chains, d.Topic.ID)
 		n.forgetOrigins()
 		n.dropLate(d.Topic)
-		for i, info := range d.Topic.Partitions {
-			n.destroy(ident.Partition{Topic: d.Topic.ID, Index: int32(i)}, info)
-		}
+		n.destroyAll(d.Topic)
 	case metadata.TopicConfigsChanged:
 		n.configure(d.Topic)
 	case metadata.BrokerConfigsChanged:
@@ -135,8 +136,22 @@ func (n *Node) configure(t *metadata.Topic) {
 	}
 }
 
-// destroy ends a replica whose topic was deleted (N2).
-func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo) {
+// destroyAll ends the replicas of a topic that was deleted (N2).
+func (n *Node) destroyAll(t *metadata.Topic) {
+	var there directories // a replica that adopted nothing has one, which is known
+	if len(t.Partitions[0].Replicas) > 1 {
+		var err error
+		if there, err = listDirectories(n.c.Engine.FS); err != nil {
+			n.report(Event{Topic: t.Name, Err: err, Text: "what a deleted topic has copied of other brokers may stay on disk"})
+		}
+	}
+	for i, info := range t.Partitions {
+		n.destroy(ident.Partition{Topic: t.ID, Index: int32(i)}, info, there)
+	}
+}
+
+// destroy ends a replica whose topic was deleted.
+func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo, there directories) {
 	rep, ok := info.On(n.c.ID)
 	if !ok {
 		return
@@ -148,30 +163,18 @@ func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo) {
 	delete(n.groups, info.Group)
 	delete(n.outboxes, id)
 	dir := replicaDir(id, rep.ID)
-	if len(info.Replicas) > 1 {
-		// Copies of other replicas' logs that nothing uses; and if the replica
-		// was not opened, which directory it used is not known.
-		current := uint64(noIncarnation)
-		if r != nil && r.Partition != nil {
-			current = r.Partition.Incarnation()
-			dir = r.Partition.Dir()
-		}
-		_, others := n.incarnations(replicaDir(id, rep.ID), current)
-		for _, d := range others {
-			if d != dir {
-				n.meta.doom(d)
-			}
-		}
-		defer func() {
-			for _, d := range others {
-				n.meta.closed(d)
-			}
-		}()
+	uses := ""
+	if r != nil && r.Partition != nil {
+		uses = r.Partition.Dir()
+		n.meta.doom(uses)
+	} else {
+		n.meta.doomUnused(dir)
 	}
-	n.meta.doom(dir)
 	n.engine.Destroy(info.Group)
-	if r == nil || r.Partition == nil {
-		n.meta.closed(dir)
+	for _, d := range there[dir] {
+		if d.path != uses {
+			n.meta.doomUnused(d.path)
+		}
 	}
 }
 

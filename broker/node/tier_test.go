@@ -326,3 +326,21 @@ func TestUntieredTopicIsForgotten(t *testing.T) {
 		t.Fatal("remembered")
 	}
 }
+
+// An upload that failed is nobody's trouble any more when copying is switched off.
+func TestFailedUploadIsForgottenWhenCopyingIsSwitchedOff(t *testing.T) {
+	g := newTierRig(t, 1)
+	g.fill(0, 12)
+	next(t, &g.b.uploads, nil) // one is in the tier, so that the partition is shown
+	drive(t, g.n, g.now)
+	next(t, &g.b.uploads, errors.New("down"))
+	drive(t, g.n, g.now)
+	if s := g.n.TierStates(); len(s) != 1 || s[0].Err == nil {
+		t.Fatalf("%+v", s)
+	}
+	g.plan.Upkeep.Tier.Copy = false
+	g.after(copyRetryMax)
+	if s := g.n.TierStates(); len(s) != 1 || s[0].Err != nil || len(g.n.tier.copies) != 0 {
+		t.Fatalf("%+v, %d copies", s, len(g.n.tier.copies))
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 
 	"github.com/varvelog/varve/broker/replog"
@@ -134,6 +135,8 @@ func (p *Partition) Adopt(from ident.ReplicaID, state []byte) error {
 	if err != nil {
 		return err
 	}
+	// A full disk may have no room for the copy beside what was deleted meanwhile.
+	p.log.DropBelow(target.logStart)
 	if a := p.adoption; a != nil && a.err == nil {
 		if a.next >= a.target.logEnd {
 			return replog.ErrAdopting
@@ -219,6 +222,9 @@ func (p *Partition) Take(from ident.ReplicaID, c Copied, err error) {
 		return // of an earlier attempt
 	}
 	a.asked = false
+	if err == nil && p.c.TakeDisk != nil && !p.c.TakeDisk(int64(len(c.Batches))) {
+		return // Pulling asks for it again
+	}
 	if err == nil {
 		err = a.take(c)
 	}
@@ -253,6 +259,9 @@ func (a *adoption) take(c Copied) error {
 			return fmt.Errorf("%w: batch at %d of %d offsets before %d", errState, h.BaseOffset, h.LastOffsetDelta, c.Next)
 		}
 		base := ident.Offset(h.BaseOffset)
+		if e := a.rest.epochs.at(ident.Offset(h.LastOffset())); e >= 0 && e != ident.Epoch(h.LeaderEpoch) {
+			return fmt.Errorf("%w: batch at %d of leader epoch %d, it was appended under %d", errState, base, h.LeaderEpoch, e)
+		}
 		if err := a.log.Append(base, base+ident.Offset(h.LastOffsetDelta), ident.Epoch(h.LeaderEpoch), h.MaxTimestamp, batch); err != nil {
 			return err
 		}
@@ -292,6 +301,7 @@ func (p *Partition) Adopted() (bool, error) {
 func (p *Partition) Abandon() {
 	if a := p.adoption; a != nil {
 		p.adoption, a.dead = nil, true
+		p.dying = append(p.dying, a)
 		p.bury(a)
 	}
 }
@@ -301,6 +311,11 @@ func (p *Partition) bury(a *adoption) {
 	if a.running > 0 {
 		return
 	}
+	p.dying = slices.DeleteFunc(p.dying, func(x *adoption) bool { return x == a })
+	p.release(a)
+}
+
+func (p *Partition) release(a *adoption) {
 	a.log.Close()
 	if p.c.Unused != nil {
 		p.c.Unused(a.dir)

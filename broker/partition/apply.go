@@ -143,7 +143,7 @@ func (p *Partition) appendBatch(base ident.Offset, epoch ident.Epoch, h record.H
 	// The epoch is known before the batch can be read, so that no reader sees
 	// the epoch before it end behind its last batch.
 	known := p.epochs.Load()
-	if es := known.note(epoch, base); len(es) != len(*known) {
+	if es := known.note(epoch, base); es.newest() != known.newest() {
 		p.epochs.Store(&es)
 	}
 	if err := p.log.Append(base, base+ident.Offset(h.LastOffsetDelta), epoch, h.MaxTimestamp, batch); err != nil {

@@ -27,6 +27,7 @@ type saved struct {
 	producers   producers
 	outbox      outbox
 	origins     origins
+	asOf        uint64
 	tier        tier
 }
 
@@ -45,7 +46,7 @@ func (p *Partition) encodeRest() []byte {
 	b = p.epochs.Load().appendTo(b)
 	b = p.producers.appendTo(b)
 	b = p.outbox.appendTo(b)
-	b = p.origins.appendTo(b)
+	b = p.remembered().appendTo(b)
 	return p.tier.appendTo(b)
 }
 
@@ -94,6 +95,8 @@ func decodeRest(b []byte) (saved, error) {
 	if s.origins, b, err = decodeOrigins(b); err != nil {
 		return s, err
 	}
+	s.asOf = s.origins[imageOrigin]
+	delete(s.origins, imageOrigin)
 	if s.tier, b, err = decodeTier(b); err != nil {
 		return s, err
 	}

@@ -91,7 +91,7 @@ func FuzzDecodeSaved(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p := &Partition{generation: s.generation, settings: s.settings, producers: s.producers, outbox: s.outbox, origins: s.origins}
+		p := &Partition{generation: s.generation, settings: s.settings, producers: s.producers, outbox: s.outbox, origins: s.origins, asOf: s.asOf}
 		p.epochs.Store(&s.epochs)
 		again, err := decodeSaved(encodeSaved(s.incarnation, s.position, p.encodeRest()))
 		if err != nil || !reflect.DeepEqual(s, again) {

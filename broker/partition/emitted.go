@@ -3,6 +3,7 @@ package partition
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"sort"
 
 	"github.com/varvelog/varve/broker/entry"
@@ -17,6 +18,8 @@ type Delivery struct {
 	Origin      ident.Partition
 	First, Last uint64 // outbox positions that the batch holds
 	Batch       []byte // one record batch
+	// AsOf is the version of the cluster metadata by which the origin exists.
+	AsOf uint64
 	// Done is called once, on the owner, and must not block. Without an error
 	// everything of the origin up to and including seen is in the log here:
 	// what the batch would have brought again was not appended.
@@ -28,13 +31,23 @@ type origins map[ident.Partition]uint64
 
 const originBytes = 16 + 4 + 8
 
-const emittedHeader = 16 + 4 + 8 + 8
+// imageOrigin stands for the highest version of the cluster metadata among the
+// origins in a state.
+var imageOrigin ident.Partition
+
+// Lengths of the headers; the version of the cluster metadata stands behind them.
+const (
+	emittedHeader = 16 + 4 + 8 + 8
+	forgetHeader  = 16
+	versionBytes  = 8
+)
 
 // Deliver takes a batch from another partition's outbox. now is in ms. It skips
 // the topic's chain, and it is not refused for want of space that clients could
-// not use.
+// not use. It is refused with ErrNotLeader while the broker's metadata is older
+// than what an earlier leader knew: that one may have forgotten the origin since.
 func (p *Partition) Deliver(d *Delivery, now int64) {
-	if err := p.serving(); err != nil {
+	if err := p.judging(d.AsOf); err != nil {
 		d.Done(0, err)
 		return
 	}
@@ -42,12 +55,13 @@ func (p *Partition) Deliver(d *Delivery, now int64) {
 		d.Done(seen, nil)
 		return
 	}
-	b, h, body := entry.New(entry.Emitted, now, emittedHeader, len(d.Batch))
+	b, h, body := entry.New(entry.Emitted, now, emittedHeader+versionBytes, len(d.Batch))
 	copy(h, d.Origin.Topic[:])
 	le := binary.LittleEndian
 	le.PutUint32(h[16:], uint32(d.Origin.Index))
 	le.PutUint64(h[20:], d.First)
 	le.PutUint64(h[28:], d.Last)
+	le.PutUint64(h[36:], d.AsOf)
 	copy(body, d.Batch)
 	entry.Seal(b)
 	if err := p.c.Log.Propose(b, d, false); err != nil {
@@ -57,7 +71,8 @@ func (p *Partition) Deliver(d *Delivery, now int64) {
 
 // applyEmitted appends a delivered batch, unless any of it was delivered before.
 func (p *Partition) applyEmitted(e replog.Entry, d entry.Entry) error {
-	if len(d.Header) != emittedHeader {
+	asOf, ok := versionBehind(d.Header, emittedHeader)
+	if !ok || ident.TopicID(d.Header[:16]) == imageOrigin.Topic {
 		return errState
 	}
 	var from ident.Partition
@@ -77,6 +92,7 @@ func (p *Partition) applyEmitted(e replog.Entry, d entry.Entry) error {
 		p.origins[from] = last
 		seen = last
 	}
+	p.asOf = max(p.asOf, asOf)
 	if t, ok := e.Token.(*Delivery); ok {
 		t.Done(seen, nil)
 	}
@@ -92,16 +108,18 @@ func (p *Partition) Trim(position uint64, now int64) {
 
 // ForgetOrigins makes the partition forget the outboxes of topics that exist no
 // more, which deliver nothing any more. now is in ms. What cannot be proposed
-// now is left for the next call.
-func (p *Partition) ForgetOrigins(exists func(ident.TopicID) bool, now int64) {
-	if p.serving() != nil {
+// now is left for the next call. asOf is the version of the cluster metadata that
+// exists speaks of: an older one than an earlier leader knew may lack a topic that
+// has delivered already, and judges nothing.
+func (p *Partition) ForgetOrigins(exists func(ident.TopicID) bool, asOf uint64, now int64) {
+	if p.judging(asOf) != nil {
 		return
 	}
 	for _, o := range p.origins.sorted() {
 		if p.forgetting[o.Topic] || exists(o.Topic) {
 			continue
 		}
-		e := entry.Build(entry.ForgetOrigin, now, o.Topic[:], nil)
+		e := entry.Build(entry.ForgetOrigin, now, binary.LittleEndian.AppendUint64(o.Topic[:], asOf), nil)
 		if err := p.c.Log.Propose(e, forgetToken(o.Topic), true); err != nil {
 			return
 		}
@@ -118,15 +136,51 @@ func (p *Partition) applyTrim(d entry.Entry) error {
 }
 
 func (p *Partition) applyForget(d entry.Entry) error {
-	if len(d.Header) != 16 || len(d.Payload) != 0 {
+	asOf, ok := versionBehind(d.Header, forgetHeader)
+	if !ok || len(d.Payload) != 0 {
 		return errState
 	}
 	for o := range p.origins { // order: deletions only
-		if o.Topic == ident.TopicID(d.Header) {
+		if o.Topic == ident.TopicID(d.Header[:forgetHeader]) {
 			delete(p.origins, o)
 		}
 	}
+	p.asOf = max(p.asOf, asOf)
 	return nil
+}
+
+// judging returns why the replica cannot tell which origins exist, or nil: it must
+// serve, and know of the cluster metadata what earlier leaders knew.
+func (p *Partition) judging(asOf uint64) error {
+	if err := p.serving(); err != nil {
+		return err
+	}
+	if asOf < p.asOf && !mutant.On(mutant.OldImageJudges) {
+		return ErrNotLeader
+	}
+	return nil
+}
+
+// versionBehind returns the version that stands behind n bytes of a header; older
+// entries have none.
+func versionBehind(h []byte, n int) (uint64, bool) {
+	switch len(h) {
+	case n:
+		return 0, true
+	case n + versionBytes:
+		return binary.LittleEndian.Uint64(h[n:]), true
+	}
+	return 0, false
+}
+
+// remembered returns the origins as they stand in a state.
+func (p *Partition) remembered() origins {
+	if p.asOf == 0 {
+		return p.origins
+	}
+	o := maps.Clone(p.origins)
+	o[imageOrigin] = p.asOf
+	return o
 }
 
 func (o origins) sorted() []ident.Partition {

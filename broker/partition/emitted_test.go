@@ -86,17 +86,17 @@ func TestForgetOrigins(t *testing.T) {
 	h := newHarness(t)
 	for topic := range byte(4) {
 		for i := range int32(2) {
-			h.deliver(ident.Partition{Topic: ident.TopicID{topic}, Index: i}, 5, 5)
+			h.deliver(ident.Partition{Topic: ident.TopicID{topic, 1}, Index: i}, 5, 5)
 		}
 	}
 	h.apply(-1)
 	gone := func(id ident.TopicID) bool { return id[0] == 1 || id[0] == 2 }
 	exists := func(id ident.TopicID) bool { return !gone(id) }
 	h.log.fail = replog.ErrNoSpace
-	h.p.ForgetOrigins(exists, 1000)
+	h.p.ForgetOrigins(exists, 0, 1000)
 	h.log.fail = nil
-	h.p.ForgetOrigins(exists, 1000)
-	h.p.ForgetOrigins(exists, 1000)
+	h.p.ForgetOrigins(exists, 0, 1000)
+	h.p.ForgetOrigins(exists, 0, 1000)
 	if len(h.log.items) != 2 { // one for each topic, once
 		t.Fatalf("%d entries", len(h.log.items))
 	}
@@ -105,7 +105,7 @@ func TestForgetOrigins(t *testing.T) {
 	if len(h.p.origins) != 6 {
 		t.Fatalf("origins %v", h.p.origins)
 	}
-	h.p.ForgetOrigins(exists, 1000) // tries again what was dropped
+	h.p.ForgetOrigins(exists, 0, 1000) // tries again what was dropped
 	h.apply(-1)
 	if len(h.p.origins) != 4 || len(h.p.forgetting) != 0 {
 		t.Fatalf("origins %v, in flight %v", h.p.origins, h.p.forgetting)
@@ -147,7 +147,7 @@ func TestReplicasAgreeOnOutboxAndOrigins(t *testing.T) {
 			case k < 8:
 				i := rng.IntN(3)
 				n := uint64(rng.IntN(3))
-				h.deliver(ident.Partition{Topic: ident.TopicID{byte(i)}, Index: 1}, position[i], position[i]+n)
+				h.deliver(ident.Partition{Topic: ident.TopicID{byte(1 + i)}, Index: 1}, position[i], position[i]+n)
 				h.all()
 				position[i] += uint64(rng.IntN(4)) // sometimes again, sometimes over a gap
 			case k == 8:

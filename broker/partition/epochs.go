@@ -18,12 +18,26 @@ type epochStart struct {
 // another one, so readers need no lock.
 type epochs []epochStart
 
-// note records that a batch of an epoch begins at an offset.
+// note records that a batch of an epoch begins at an offset. An epoch that has no
+// batch left, since the log start passed the last one, is forgotten then: starts
+// ascend.
 func (e epochs) note(epoch ident.Epoch, start ident.Offset) epochs {
-	if n := len(e); n > 0 && e[n-1].epoch >= epoch {
+	n := len(e)
+	if n > 0 && e[n-1].epoch >= epoch {
 		return e
 	}
-	return append(e[:len(e):len(e)], epochStart{epoch, start})
+	for n > 0 && e[n-1].start >= start {
+		n--
+	}
+	return append(e[:n:n], epochStart{epoch, start})
+}
+
+// newest returns the last entry, and epoch -1 if there is none.
+func (e epochs) newest() epochStart {
+	if len(e) == 0 {
+		return epochStart{epoch: -1}
+	}
+	return e[len(e)-1]
 }
 
 // trim forgets epochs that end at or below the log start. The one that holds
@@ -109,11 +123,14 @@ func decodeEpochs(b []byte) (epochs, []byte, error) {
 		return nil, nil, errState
 	}
 	var e epochs
-	for i := range n {
+	for range n {
 		s := epochStart{ident.Epoch(le.Uint32(b)), ident.Offset(le.Uint64(b[4:]))}
 		b = b[12:]
-		if i > 0 && (s.epoch <= e[i-1].epoch || s.start < e[i-1].start) {
+		if k := len(e); k > 0 && (s.epoch <= e[k-1].epoch || s.start < e[k-1].start) {
 			return nil, nil, errState
+		}
+		if k := len(e); k > 0 && e[k-1].start == s.start {
+			e = e[:k-1] // as note does it
 		}
 		e = append(e, s)
 	}

@@ -34,6 +34,39 @@ func TestEpochsNoteAndTrim(t *testing.T) {
 	a, b := e.note(8, 30), e.note(9, 40) // no shared array
 	equal(a, epochs{{2, 0}, {4, 10}, {7, 20}, {8, 30}})
 	equal(b, epochs{{2, 0}, {4, 10}, {7, 20}, {9, 40}})
+	equal(e.trim(30).note(8, 30), epochs{{8, 30}}) // nothing is left of 7
+	equal(e.trim(29).note(8, 30), epochs{{7, 29}, {8, 30}})
+	old, _, err := decodeEpochs(epochs{{2, 5}, {4, 5}, {7, 9}}.appendTo(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(old, epochs{{4, 5}, {7, 9}})
+}
+
+// TestEmptiedLogIsUploaded: a log that was emptied under one epoch and goes on in
+// the next had two epochs with one beginning, for which no object could be built.
+func TestEmptiedLogIsUploaded(t *testing.T) {
+	h := newTiered(t)
+	h.p.Configure(Settings{SegmentBytes: 4000, IndexIntervalBytes: 100}, 1)
+	h.apply(-1)
+	h.fill(2, spec{size: 100}) // which stay in the segment that goes on
+	h.deleteRecords(-1)
+	h.apply(-1)
+	h.lead()
+	h.fill(40, spec{size: 100})
+	h.same()
+	h.work(true)
+	u, ok := h.p.NextUpload(2000, tieredUpkeep().Tier)
+	if !ok {
+		t.Fatal("nothing to upload")
+	}
+	last := EpochStart{Epoch: -1, Start: -1}
+	for _, e := range u.Epochs {
+		if e.Epoch <= last.Epoch || e.Start <= last.Start {
+			t.Fatalf("epochs %v", u.Epochs)
+		}
+		last = e
+	}
 }
 
 // What OffsetForLeaderEpoch answers is what Kafka's leader answers, whose cache

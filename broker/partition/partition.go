@@ -63,6 +63,9 @@ type Config struct {
 	// Pull asks a replica for a piece of its log between two offsets; the answer
 	// comes through Take, if it is not lost. nil if there are no other replicas.
 	Pull func(from ident.ReplicaID, at, until ident.Offset)
+	// TakeDisk asks for space on the disk for so many bytes of a copy of another
+	// replica's log; without it the copy waits. nil: there is always enough.
+	TakeDisk func(bytes int64) bool
 	// Unused is told of a directory that nothing names any more. nil: nobody.
 	Unused func(dir string)
 	// Incarnation is the highest that any directory of the replica has.
@@ -81,6 +84,7 @@ type Partition struct {
 	term       uint64
 	outbox     outbox
 	origins    origins
+	asOf       uint64 // highest version of the cluster metadata by which origins were judged
 	tier       tier
 
 	// Leader's state, lost with the leadership.
@@ -106,6 +110,7 @@ type Partition struct {
 	incarnation  uint64 // of the directory
 	incarnations uint64 // highest ever used
 	adoption     *adoption
+	dying        []*adoption // abandoned, with runs in flight
 
 	// What other goroutines read.
 	leading atomic.Bool
@@ -148,7 +153,7 @@ func newPartition(c Config) *Partition {
 // restore takes a log and the state that goes with it.
 func (p *Partition) restore(log *storage.Log, s saved) {
 	p.log, p.producers, p.settings, p.generation = log, s.producers, s.settings, s.generation
-	p.desired, p.outbox, p.origins = s.settings, s.outbox, s.origins
+	p.desired, p.outbox, p.origins, p.asOf = s.settings, s.outbox, s.origins, s.asOf
 	p.tier = s.tier
 	if mutant.On(mutant.ProducersForgotten) {
 		p.producers = producers{byID: map[int64]*producer{}}
@@ -157,6 +162,7 @@ func (p *Partition) restore(log *storage.Log, s saved) {
 	p.incarnations = max(p.incarnations, p.incarnation, p.c.Incarnation)
 	p.publish()
 	p.epochs.Store(&s.epochs)
+	p.log.SetEpochs(p.EpochAt)
 	p.epoch.Store(-1)
 }
 
@@ -194,10 +200,11 @@ func (p *Partition) Parked(err error) {
 func (p *Partition) Close() {
 	p.leading.Store(false)
 	p.disband(ErrNotLeader)
-	if a := p.adoption; a != nil {
-		a.running = 0 // the end of its runs is not told any more
-	}
 	p.Abandon()
+	for _, a := range p.dying { // the end of their runs is not told any more
+		p.release(a)
+	}
+	p.dying = nil
 	p.mu.Lock()
 	last := !p.closed && p.readers == 0
 	p.closed = true
@@ -219,5 +226,12 @@ func (p *Partition) serving() error {
 	return nil
 }
 
-// Unwritten returns the bytes that are applied and not yet in a segment file.
-func (p *Partition) Unwritten() int64 { return p.log.Unwritten() }
+// Unwritten returns about how many bytes of the disk will be taken by what is
+// applied, or copied of another replica's log, and not yet in a file.
+func (p *Partition) Unwritten() int64 {
+	n := p.log.Owed()
+	if a := p.adoption; a != nil {
+		n += a.log.Owed()
+	}
+	return n
+}

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/varvelog/varve/broker/entry"
@@ -157,8 +158,9 @@ func (t *TierPlan) due(now int64, g storage.SegmentInfo, behind int64) bool {
 	return byTime || t.CopyLagBytes >= 0 && behind >= t.CopyLagBytes
 }
 
-// OpenUpload opens the bytes of an Upload. Any goroutine may call it; the file
-// must be closed with the function that is returned.
+// OpenUpload opens the bytes of an Upload. Any goroutine may call it; it blocks on
+// disk, and the file must be closed with the function that is returned. What is read
+// is to be checked with the file's Check.
 func (p *Partition) OpenUpload(u *Upload) (*storage.SealedFile, func(), error) {
 	if !p.enter() {
 		return nil, nil, ErrNotLeader
@@ -166,6 +168,9 @@ func (p *Partition) OpenUpload(u *Upload) (*storage.SealedFile, func(), error) {
 	f, err := p.log.OpenSealed(u.Base)
 	if err != nil {
 		p.leave()
+		if errors.Is(err, storage.ErrDamaged) {
+			err = errors.Join(ErrDamaged, err)
+		}
 		return nil, nil, err
 	}
 	return f, func() { f.Close(); p.leave() }, nil

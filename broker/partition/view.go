@@ -55,7 +55,10 @@ func (p *Partition) Read(from, until ident.Offset, maxBytes int, minOne bool) (s
 		return storage.Chunk{}, ErrOffsetOutOfRange
 	}
 	c, err := p.log.Read(from, until, maxBytes, minOne)
-	if errors.Is(err, storage.ErrBelowStart) && from >= p.log.Start() {
+	if from < p.log.Start() { // meanwhile: epochs below it may not be known any more
+		return storage.Chunk{}, ErrOffsetOutOfRange
+	}
+	if errors.Is(err, storage.ErrBelowStart) {
 		return c, ErrTiered
 	}
 	return c, readError(err)

@@ -97,12 +97,12 @@ func damagedBoth(t testing.TB) (*life, *vfs.Mem) {
 	for off := int64(4096); ; off += 97 {
 		name := newestLog(t, fs)
 		disk := clone(t, fs)
-		flip(t, disk, name, off, 3)
+		spoil(t, disk, name, off)
 		r, err := Inspect(disk, options(1))
 		l.must(err)
 		if p := r.Partition(hit.Topic.Hex(), hit.Index); r.Refused && p != nil && p.Lost != nil && p.Lost.Certain && r.Metadata == nil {
 			seg := segmentName("partitions/"+l.parts[2].Dir()+".18", 0, dataSuffix)
-			flip(t, disk, seg, 500, 1)
+			spoil(t, disk, seg, 500)
 			return l, disk
 		}
 	}

@@ -99,7 +99,19 @@ func TestDamage(t *testing.T) {
 	}{
 		{name: "batch in a closed segment", holes: true, damage: func(l *life) {
 			_, s := l.segments(l.parts[0])
+			spoil(l.t, l.fs, s[0].name, s[0].size/2)
+		}},
+		{name: "bit of a batch in a closed segment", damage: func(l *life) { // put right without loss
+			_, s := l.segments(l.parts[0])
 			flip(l.t, l.fs, s[0].name, s[0].size/2, 2)
+		}},
+		{name: "bit of the fields of a batch", damage: func(l *life) { // likewise
+			_, s := l.segments(l.parts[0])
+			flip(l.t, l.fs, s[0].name, 24, 6)
+		}},
+		{name: "bit of the active segment", damage: func(l *life) { // likewise
+			_, s := l.segments(l.parts[0])
+			flip(l.t, l.fs, s[len(s)-1].name, 300, 6)
 		}},
 		{name: "length of a batch", damage: func(l *life) { // put right without loss
 			_, s := l.segments(l.parts[0])
@@ -128,7 +140,7 @@ func TestDamage(t *testing.T) {
 		{name: "index and batch", holes: true, damage: func(l *life) {
 			dir, s := l.segments(l.parts[0])
 			flip(l.t, l.fs, segmentName(dir, s[0].base, indexSuffix), s[0].index-20, 2)
-			flip(l.t, l.fs, s[0].name, s[0].size/2, 2)
+			spoil(l.t, l.fs, s[0].name, s[0].size/2)
 		}},
 		{name: "index alone", damage: func(l *life) {
 			dir, s := l.segments(l.parts[0])
@@ -256,4 +268,44 @@ func TestMetadataGone(t *testing.T) {
 	if r.Obstacle == "" || !errors.Is(Repair(fs, options(3), r), ErrObstacle) {
 		t.Fatalf("%+v", r)
 	}
+}
+
+// TestTermsDoNotGoBack: a group whose appends behind the checkpoint are all lost
+// goes on above the term that the checkpoint says, also if all other groups have
+// lower ones.
+func TestTermsDoNotGoBack(t *testing.T) {
+	l, fs := quietHistory(t)
+	for range 12 {
+		l.must(l.open())
+		l.checkpoint() // and old files are not needed any more
+		l.n.Close()
+	}
+	l.must(l.open())
+	l.create("late", 1)
+	late := l.parts[len(l.parts)-1]
+	for range 8 { // until no file is left in which the other groups began a term
+		l.produce(late, 200, true)
+		l.checkpoint()
+	}
+	checkpointed := len(writes(t, fs, newestLog(t, fs)))
+	l.produce(late, 5, false)
+	l.n.Close()
+	name := newestLog(t, fs)
+	all := writes(t, fs, name)
+	off := int64(wal.FileHeaderBytes)
+	for i, w := range all[:len(all)-1] {
+		if i >= checkpointed {
+			wipe(t, fs, name, off, int(w.Bytes))
+		}
+		off += w.Bytes
+	}
+	r, err := Inspect(fs, options(1))
+	l.must(err)
+	if r.Metadata == nil || r.Metadata.Term < 13 {
+		t.Fatalf("%+v, %+v", r, r.Metadata)
+	}
+	l.judge(l.repaired())
+	l.must(l.open())
+	l.create("later", 1)
+	l.n.Close()
 }

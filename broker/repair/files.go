@@ -23,13 +23,15 @@ type fileCheck struct {
 	rewrites []rewrite
 	// position is where the files end after the repair.
 	position storage.Position
-	moved    bool // it is not the one that was asked for
+	moved    bool         // it is not the one that was asked for
+	epochs   []epochStart // of the replica
 }
 
 // checkFiles holds the files of a replica against a position. floor is the log
-// start: what lies below is not missed.
-func checkFiles(fs vfs.FS, dir string, at storage.Position) (*fileCheck, error) {
-	c := &fileCheck{position: at}
+// start: what lies below is not missed. epochs are the replica's, nil if they are
+// not known.
+func checkFiles(fs vfs.FS, dir string, at storage.Position, epochs []epochStart) (*fileCheck, error) {
+	c := &fileCheck{position: at, epochs: epochs}
 	if at.ActiveBase < 0 {
 		return c, nil
 	}
@@ -68,7 +70,11 @@ func (c *fileCheck) sealed(fs vfs.FS, dir string, f dirFile, next ident.Offset) 
 	if f.footed {
 		limit = min(limit, f.footerBytes)
 	}
-	scan, err := scanFile(fs, f, limit, next)
+	index := int64(0)
+	if f.footed {
+		index = -1
+	}
+	scan, err := c.scanFile(fs, dir, f, index, limit, next)
 	if err != nil {
 		return err
 	}
@@ -98,7 +104,11 @@ func (c *fileCheck) sealed(fs vfs.FS, dir string, f dirFile, next ident.Offset) 
 func (c *fileCheck) activeFile(fs vfs.FS, dir string, f dirFile) error {
 	at := &c.position
 	limit := min(max(f.size, 0), at.ActiveBytes)
-	scan, err := scanFile(fs, f, limit, at.LogEnd)
+	index := int64(0)
+	if at.ActiveEnd >= 0 {
+		index = at.ActiveIndexBytes
+	}
+	scan, err := c.scanFile(fs, dir, f, index, limit, at.LogEnd)
 	if err != nil {
 		return err
 	}
@@ -120,6 +130,7 @@ func (c *fileCheck) activeFile(fs vfs.FS, dir string, f dirFile) error {
 func activePosition(at *storage.Position, batches []batchAt) {
 	at.ActiveBytes, at.ActiveIndexed = 0, -1
 	at.ActiveMaxTimestamp, at.ActiveMaxTimestampOffset, at.ActiveFirstTimestamp = -1, -1, -1
+	at.ActiveEnd = -1 // opening finds it when it makes the index again
 	for i := range batches {
 		h := &batches[i].header
 		if i == 0 {
@@ -134,17 +145,22 @@ func activePosition(at *storage.Position, batches []batchAt) {
 	at.ActiveIndexBytes = 1
 }
 
-// scanFile reads a segment file up to a limit.
-func scanFile(fs vfs.FS, f dirFile, limit int64, ceil ident.Offset) (segmentScan, error) {
+// scanFile reads a segment file up to a limit, and so many bytes of its index, -1:
+// all.
+func (c *fileCheck) scanFile(fs vfs.FS, dir string, f dirFile, index, limit int64, ceil ident.Offset) (segmentScan, error) {
 	if f.size <= 0 {
 		return segmentScan{end: f.base}, nil
+	}
+	names, err := f.indexed(fs, dir, index)
+	if err != nil {
+		return segmentScan{}, err
 	}
 	file, err := fs.Open(f.name)
 	if err != nil {
 		return segmentScan{}, err
 	}
 	defer file.Close()
-	s := scanner{file: file, limit: limit, floor: f.base, ceil: ceil}
+	s := scanner{file: file, limit: limit, floor: f.base, ceil: ceil, names: names, epochs: c.epochs}
 	scan, err := s.scan()
 	if err != nil {
 		return scan, fmt.Errorf("read %s: %w", f.name, err)
@@ -160,7 +176,7 @@ func (c *fileCheck) note(f dirFile, scan segmentScan, end ident.Offset) bool {
 	for i := range scan.batches {
 		if b := &scan.batches[i]; b.mended {
 			c.damage = append(c.damage, SegmentDamage{File: f.name, Position: b.pos, First: int64(b.header.BaseOffset), End: b.header.LastOffset() + 1,
-				Reason: "one bit in the header of a batch is wrong", Mended: true})
+				Reason: "one bit of a batch is wrong", Mended: true})
 		}
 	}
 	return scan.damaged()
@@ -189,7 +205,7 @@ func rebuiltPosition(fs vfs.FS, dir string) (storage.Position, []epochStart, err
 	if err != nil {
 		return at, nil, err
 	}
-	var epochs []epochStart
+	var runs []epochRun
 	var whole []dirFile
 	for _, f := range files {
 		if f.size >= 0 {
@@ -209,12 +225,7 @@ func rebuiltPosition(fs vfs.FS, dir string) (storage.Position, []epochStart, err
 		if err != nil {
 			return at, nil, err
 		}
-		for k := range scan.batches {
-			h := &scan.batches[k].header
-			if n := len(epochs); n == 0 || ident.Epoch(h.LeaderEpoch) > epochs[n-1].epoch {
-				epochs = append(epochs, epochStart{ident.Epoch(h.LeaderEpoch), ident.Offset(h.BaseOffset)})
-			}
-		}
+		runs = addRuns(runs, scan.batches)
 		if i == 0 {
 			at.LogStart, at.LocalStart, at.FirstBase = f.base, f.base, f.base
 		}
@@ -224,7 +235,7 @@ func rebuiltPosition(fs vfs.FS, dir string) (storage.Position, []epochStart, err
 			at.ActiveBytes = scan.bytes
 		}
 	}
-	return at, epochs, nil
+	return at, epochsOf(runs), nil
 }
 
 // scanOpen is scanFile; with last, nothing is known of where the file ends.

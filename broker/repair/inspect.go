@@ -73,7 +73,7 @@ func Inspect(fs vfs.FS, o Options) (*Report, error) {
 		return nil, err
 	}
 	refused := wal.Check(fs, o.WAL) != nil
-	in := &inspection{fs: fs, o: o, s: s, groups: map[ident.GroupID]*groupPlan{}, raise: s.TermMax(),
+	in := &inspection{fs: fs, o: o, s: s, groups: map[ident.GroupID]*groupPlan{}, raise: s.TermAbove(highestTerm(s)),
 		report: &Report{Refused: refused, Log: logDamage(s), Partitions: []PartitionReport{}}, plan: &plan{salvaged: s}}
 	in.report.plan = in.plan
 	if refused {
@@ -90,6 +90,17 @@ func Inspect(fs vfs.FS, o Options) (*Report, error) {
 	}
 	in.finish()
 	return in.report, err
+}
+
+// highestTerm is the highest one that a state in the checkpoint says: groups have
+// terms of their own, and appends behind it may be lost.
+func highestTerm(s *wal.Salvaged) (term uint64) {
+	for _, g := range s.Groups {
+		if st, err := decodeRaftState(g.State); err == nil {
+			term = max(term, st.term, st.appliedTerm)
+		}
+	}
+	return term
 }
 
 // obstacle notes why nothing can be done, the first time.

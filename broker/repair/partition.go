@@ -47,7 +47,7 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 		in.report.Partitions = append(in.report.Partitions, p.report)
 		return nil
 	}
-	check, err := checkFiles(in.fs, p.dir, p.machine.position)
+	check, err := checkFiles(in.fs, p.dir, p.machine.position, p.machine.history())
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (p *partitionPlan) recoverFile(scratch *partition.Partition, f dirFile, fro
 	}
 	defer file.Close()
 	tail := &tailReader{file: file, from: from}
-	s := scanner{file: tail, limit: f.size - from, floor: f.base, ceil: -1, open: true}
+	s := scanner{file: tail, at: from, limit: f.size - from, floor: f.base, ceil: -1, open: true}
 	scan, err := s.scan()
 	if err != nil {
 		return next, false, err
@@ -218,9 +218,10 @@ func (p *partitionPlan) recoverFile(scratch *partition.Partition, f dirFile, fro
 		if _, err := tail.ReadAt(batch, b.pos); err != nil {
 			return next, false, err
 		}
+		b.fix(batch)
 		header := binary.LittleEndian.AppendUint64(nil, p.machine.generation)
 		data := entry.Build(entry.Batch, max(b.header.MaxTimestamp, 0), append(header, 0), batch)
-		e := wal.Entry{Index: p.group.last() + 1, Term: p.in.raise, Data: data}
+		e := wal.Entry{Index: p.group.last() + 1, Term: p.termOf(b.header.LeaderEpoch), Data: data}
 		if err := scratch.Apply(replog.Entry{Index: e.Index, Term: e.Term, Data: e.Data}); err != nil {
 			return next, true, nil
 		}
@@ -233,6 +234,20 @@ func (p *partitionPlan) recoverFile(scratch *partition.Partition, f dirFile, fro
 		next = o.HighWatermark
 	}
 	return next, false, nil
+}
+
+// termOf is the term of the entry of a batch that its file still has: the one that
+// it was appended at, so that it keeps its leader epoch, unless that cannot follow
+// what is left of the log.
+func (p *partitionPlan) termOf(epoch int32) uint64 {
+	last := p.group.state.appliedTerm
+	if n := len(p.group.entries); n > 0 {
+		last = p.group.entries[n-1].Term
+	}
+	if term := uint64(max(epoch, 0)); term >= last && term < p.in.raise {
+		return term
+	}
+	return p.in.raise
 }
 
 // tailReader reads a file from a position on.

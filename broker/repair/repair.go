@@ -8,6 +8,7 @@ import (
 	"path"
 	"strconv"
 
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -46,11 +47,13 @@ func Repair(fs vfs.FS, o Options, r *Report) error {
 	if err := q.fill(r, p); err != nil {
 		return fmt.Errorf("copy what is damaged to %s: %w", q.dir, err)
 	}
+	failpoint.Hit(failpoint.RepairKept)
 	for i := range p.rewrites {
 		if err := p.rewrites[i].do(fs); err != nil {
 			return fmt.Errorf("write %s again: %w", p.rewrites[i].data, err)
 		}
 	}
+	failpoint.Hit(failpoint.RepairSegments)
 	if !p.newLog {
 		return p.salvaged.Retire(fs, q.dir+"/wal")
 	}
@@ -58,9 +61,11 @@ func Repair(fs vfs.FS, o Options, r *Report) error {
 	if err != nil {
 		return fmt.Errorf("write the new write-ahead log: %w", err)
 	}
+	failpoint.Hit(failpoint.RepairPrepared)
 	if err := log.Commit(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.RepairCounts)
 	return log.Retire(q.dir + "/wal")
 }
 
@@ -229,7 +234,7 @@ func (w *rewrite) copyTo(fs vfs.FS, dst vfs.File) error {
 		if n, err := src.ReadAt(buf, b.pos); n < len(buf) {
 			return fmt.Errorf("read a batch at %d: %w", b.pos, errors.Join(err, io.ErrUnexpectedEOF))
 		}
-		copy(buf, b.fixed)
+		b.fix(buf)
 		if _, err := dst.WriteAt(buf, at); err != nil {
 			return err
 		}

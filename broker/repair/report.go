@@ -41,6 +41,9 @@ type LogDamage struct {
 	AnyGroup bool     `json:"any_group"`
 	Names    []string `json:"names"` // of the groups
 	Reason   string   `json:"reason"`
+	// Corrected are the bytes of the file of which one bit was wrong and was put
+	// right: nothing is lost by these.
+	Corrected []int64 `json:"corrected,omitempty"`
 }
 
 // Loss is the end of a group's log that is gone.
@@ -112,13 +115,13 @@ type PartitionReport struct {
 }
 
 // Loses reports whether Repair would give up anything that may have been
-// acknowledged.
+// acknowledged, or leave something behind that it cannot put right.
 func (r *Report) Loses() bool {
 	if r.Metadata != nil {
 		return true
 	}
 	for i := range r.Partitions {
-		if p := &r.Partitions[i]; p.Lost != nil || len(p.Holes) > 0 || p.Rebuilt {
+		if p := &r.Partitions[i]; p.Lost != nil || len(p.Holes) > 0 || p.Rebuilt || p.Problem != "" {
 			return true
 		}
 	}
@@ -140,7 +143,8 @@ func logDamage(s *wal.Salvaged) []LogDamage {
 	out := []LogDamage{}
 	for i := range s.Holes {
 		h := &s.Holes[i]
-		d := LogDamage{File: h.File, Offset: h.Offset, Position: h.From, End: h.To, AnyGroup: h.Any, Groups: []uint64{}, Names: []string{}, Reason: h.Reason}
+		d := LogDamage{File: h.File, Offset: h.Offset, Position: h.From, End: h.To, AnyGroup: h.Any, Groups: []uint64{}, Names: []string{},
+			Reason: h.Reason, Corrected: h.Corrected}
 		for _, g := range h.Groups {
 			d.Groups = append(d.Groups, uint64(g))
 		}

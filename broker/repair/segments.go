@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/internal/vfs"
@@ -109,9 +110,19 @@ func (f *dirFile) readFooter(fs vfs.FS, dir string) error {
 type batchAt struct {
 	pos    int64
 	header record.Header
-	mended bool // a wrong bit outside of its checksum was put right
-	// fixed is the first bytes of the batch as they should be, if mended.
+	mended bool // a wrong bit was put right
+	// fixed is the header of the batch as it should be, if mended, and flip a bit
+	// behind it that is wrong, counted from the beginning of the batch; 0: none.
 	fixed []byte
+	flip  int64
+}
+
+// fix puts right what is wrong in the bytes of the batch.
+func (b *batchAt) fix(batch []byte) {
+	copy(batch, b.fixed)
+	if b.flip > 0 {
+		batch[b.flip/8] ^= 1 << (b.flip % 8)
+	}
 }
 
 // gap is a place in a segment file that holds no whole batch. Offsets from first
@@ -154,12 +165,17 @@ func (s *segmentScan) bytesKept() int64 {
 // scanner walks over the batches of a segment file, damaged or not.
 type scanner struct {
 	file  io.ReaderAt
+	at    int64 // where that begins in the segment's file
 	limit int64 // bytes to be read
 	floor ident.Offset
 	ceil  ident.Offset // where the segment ends, -1: not known
 	open  bool         // what begins with no batch is the end
-	buf   []byte
-	out   segmentScan
+	// names and epochs say where batches belong; nil: that is not known.
+	names  map[int64]ident.Offset
+	epochs []epochStart
+	sure   bool // the next batch begins at the floor, unless names has it
+	buf    []byte
+	out    segmentScan
 }
 
 // scan reads the file to its limit. Batches must lie in [floor, ceil).
@@ -182,6 +198,7 @@ func (s *scanner) scan() (segmentScan, error) {
 			return s.out, err
 		}
 		s.out.gaps = append(s.out.gaps, gap{pos: pos, to: next, first: s.floor, end: -1, reason: "no whole batch"})
+		s.sure = false
 		s.out.bytes = next
 		pos = next
 	}
@@ -193,7 +210,7 @@ func (s *scanner) scan() (segmentScan, error) {
 func (s *scanner) take(b batchAt) {
 	s.closeGap(ident.Offset(b.header.BaseOffset))
 	s.out.batches = append(s.out.batches, b)
-	s.floor = ident.Offset(b.header.LastOffset()) + 1
+	s.floor, s.sure = ident.Offset(b.header.LastOffset())+1, true
 	s.out.bytes = b.pos + int64(b.header.Size())
 }
 
@@ -223,8 +240,11 @@ func (s *scanner) read(pos, n int64) ([]byte, bool, error) {
 	return nil, false, err
 }
 
-// batch reads the batch at a position. If only one bit of what its checksum does
-// not cover is wrong, that is put right.
+// sumFrom is where the bytes begin that a batch's checksum covers.
+const sumFrom = 21
+
+// batch reads the batch at a position. If only one bit of it is wrong, that is
+// put right.
 func (s *scanner) batch(pos int64) (batchAt, bool, error) {
 	head, ok, err := s.read(pos, record.HeaderSize)
 	if err != nil || !ok {
@@ -232,15 +252,23 @@ func (s *scanner) batch(pos int64) (batchAt, bool, error) {
 	}
 	var own [record.HeaderSize]byte
 	copy(own[:], head)
-	if h, ok, err := s.whole(pos, own[:]); ok || err != nil {
-		return batchAt{pos: pos, header: h}, ok, err
+	moved := s.place(pos, own[:])
+	if h, ok, err := s.whole(pos, own[:], 0); ok || err != nil {
+		b := batchAt{pos: pos, header: h, mended: moved}
+		if moved {
+			b.fixed = own[:]
+		}
+		return b, ok, err
 	}
-	for i := range 21 * 8 { // base offset, length, leader epoch, magic, checksum
+	if b, ok, err := s.flipped(pos, own); ok || err != nil {
+		return b, ok, err
+	}
+	for i := range sumFrom * 8 { // base offset, length, leader epoch, magic, checksum
 		if i/8 >= 12 && i/8 < 16 {
-			continue // a wrong leader epoch is not seen
+			continue // place put it right, if it is known
 		}
 		own[i/8] ^= 1 << (i % 8)
-		h, ok, err := s.whole(pos, own[:])
+		h, ok, err := s.whole(pos, own[:], 0)
 		if err != nil {
 			return batchAt{}, false, err
 		}
@@ -253,8 +281,31 @@ func (s *scanner) batch(pos int64) (batchAt, bool, error) {
 	return batchAt{}, false, nil
 }
 
-// whole reports whether a whole batch lies at a position if its header is that.
-func (s *scanner) whole(pos int64, header []byte) (record.Header, bool, error) {
+// flipped reads a batch of which one bit is wrong that its checksum covers.
+func (s *scanner) flipped(pos int64, head [record.HeaderSize]byte) (batchAt, bool, error) {
+	size := int64(binary.BigEndian.Uint32(head[8:])) + 12
+	if head[16] != record.Magic || size < record.HeaderSize {
+		return batchAt{}, false, nil
+	}
+	b, ok, err := s.read(pos, size)
+	if err != nil || !ok {
+		return batchAt{}, false, err
+	}
+	bit, ok := wal.FlippedBit(b[sumFrom:], s.at+pos+sumFrom, binary.BigEndian.Uint32(head[17:]))
+	if !ok || bit < 0 {
+		return batchAt{}, false, nil
+	}
+	if bit += sumFrom * 8; bit < record.HeaderSize*8 {
+		head[bit/8] ^= 1 << (bit % 8)
+		bit = 0
+	}
+	h, ok, err := s.whole(pos, head[:], bit)
+	return batchAt{pos: pos, header: h, mended: true, fixed: head[:], flip: bit}, ok, err
+}
+
+// whole reports whether a whole batch lies at a position if its header is that,
+// and another bit of it is changed unless that is 0.
+func (s *scanner) whole(pos int64, header []byte, flip int64) (record.Header, bool, error) {
 	h, err := record.ParseHeader(header)
 	if err != nil || int64(h.Size()) > s.limit-pos {
 		return h, false, nil
@@ -267,7 +318,7 @@ func (s *scanner) whole(pos int64, header []byte) (record.Header, bool, error) {
 	if err != nil || !ok {
 		return h, false, err
 	}
-	copy(b, header)
+	(&batchAt{fixed: header, flip: flip}).fix(b)
 	if !record.VerifyCRC(b) {
 		return h, false, nil
 	}
@@ -318,7 +369,7 @@ func (s *scanner) resync(pos int64) (int64, error) {
 			if buf[i+16] != 2 || binary.BigEndian.Uint32(buf[i+8:]) > uint32(s.limit-pos-i) {
 				continue
 			}
-			if _, ok, err := s.whole(pos+i, buf[i:i+record.HeaderSize]); ok || err != nil {
+			if _, ok, err := s.whole(pos+i, buf[i:i+record.HeaderSize], 0); ok || err != nil {
 				return pos + i, err
 			}
 		}

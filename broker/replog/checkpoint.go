@@ -186,10 +186,12 @@ func (e *Engine) wouldFree() bool {
 }
 
 // starved reports whether a checkpoint is wanted although little was written
-// since the last one: proposals wait, and it would free a file of the
-// write-ahead log, or let machines unlink files on a full disk.
+// since the last one: proposals wait, here or at a leader that was told to, and it
+// would free a file of the write-ahead log, or let machines unlink files on a full
+// disk.
 func (e *Engine) starved() bool {
-	if e.round != nil || len(e.stalled) == 0 && !e.refused && !e.prepareOff {
+	told := e.short && e.now.Sub(e.roundEnded) >= shrinkEvery
+	if e.round != nil || len(e.stalled) == 0 && !e.refused && !e.prepareOff && !told {
 		return false
 	}
 	if e.wouldFree() {
@@ -208,7 +210,7 @@ func (e *Engine) starved() bool {
 			return true
 		}
 	}
-	return changed && e.diskFree < wanted
+	return changed && e.freeBehind(0) < wanted
 }
 
 // remove forgets a group that was destroyed, or parked before its files were

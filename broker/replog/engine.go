@@ -11,7 +11,6 @@ import (
 
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
-	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -74,6 +73,7 @@ type Engine struct {
 	stalled      []stalled // proposals that wait for space, oldest first
 	stalledBytes int64
 	diskFree     int64 // as of the last Tick, less what was proposed since
+	short        bool  // it has no room for clients
 
 	committing bool
 	prepareOff bool // the last Prepare failed; wait for Tick
@@ -88,6 +88,7 @@ type Engine struct {
 	forced      bool
 	roundCost   int64 // what the next checkpoint may take in the write-ahead log
 	refused     bool  // a system's proposal found no space since the last Tick
+	wanted      int64 // cost of a record that the write-ahead log had no room for since then
 	stats       Stats
 }
 
@@ -269,6 +270,8 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 		return ErrEmpty
 	case !e.wal.Fits(p.cost):
 		return wal.ErrTooLarge
+	case !system && !g.backed():
+		return ErrNoSpace
 	case !system && (len(e.stalled) > 0 || !e.room(p, false)):
 		// One may always wait, whatever its size: it is what asks for space.
 		if len(e.stalled) > 0 && e.stalledBytes+int64(len(data)) > e.c.WaitBytesMax {
@@ -285,43 +288,6 @@ func (e *Engine) Propose(id ident.GroupID, data []byte, token any, system bool) 
 	return nil
 }
 
-// room takes space for a proposal if it is there: in the write-ahead log for
-// its record, and on disk for the segment it ends up in.
-func (e *Engine) room(p proposal, system bool) bool {
-	if !system && !e.pace(p.cost) {
-		return false
-	}
-	if (!system || mutant.On(mutant.RetentionNeedsSpace)) && e.diskFree-int64(len(p.data)) < e.c.DiskReserve {
-		return false
-	}
-	if !e.reserve(p.cost, system) {
-		return false
-	}
-	e.diskFree -= int64(len(p.data))
-	e.pacing.admitted += p.cost
-	return true
-}
-
-// reserve takes space for a record in the write-ahead log, if what is kept for
-// others is left.
-func (e *Engine) reserve(cost int64, system bool) bool {
-	// A group that is recovered and not started holds the log, and needs two
-	// writes of its own before it can let go.
-	keep := 2 * wal.Block * int64(len(e.waiting))
-	if system {
-		keep += e.roundCost // without a checkpoint nothing is ever freed
-	}
-	if !e.wal.Reserve(cost, system) {
-		return false
-	}
-	if !e.reserveBlocks(keep) {
-		e.wal.Unreserve(cost)
-		return false
-	}
-	e.wal.Unreserve(keep)
-	return true
-}
-
 // mark puts a group on the list of those with work.
 func (e *Engine) mark(g *group) {
 	if !g.dirty {
@@ -332,13 +298,16 @@ func (e *Engine) mark(g *group) {
 
 // Step gives a group a message from another replica. It is dropped, as if it had
 // been lost, if it is for a group or a replica that is not here, or brings
-// entries for which there is no room.
+// entries, or changes of the term, for which there is no room.
 func (e *Engine) Step(m Message) {
 	g := e.groups[m.Group]
 	if g == nil || g.parked != nil || e.err != nil || m.To() != g.replica || !slices.Contains(g.store.conf.Voters, m.raft.From) {
 		return
 	}
+	g.notice(m)
 	switch {
+	case g.elects(&m.raft) && !e.roomForTerm(g):
+		return
 	case m.raft.Type == raftpb.MsgSnap:
 		g.receive(m.raft)
 		return
@@ -359,30 +328,6 @@ func (e *Engine) Wake(id ident.GroupID) {
 	if g := e.groups[id]; g != nil {
 		e.offer(g)
 	}
-}
-
-// followBytesMax is the data that another replica's message may bring when only
-// the system's reserve is left: more than retention, deletion and the like need.
-const followBytesMax = 1 << 10
-
-// roomFor takes space in the write-ahead log for another replica's entries.
-func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
-	var cost int64
-	for rest := ents; len(rest) > 0; {
-		k := fits(rest, e.recordBytes())
-		c := wal.Cost(k, dataBytes(rest[:k]))
-		if !e.wal.Fits(c) {
-			return false
-		}
-		cost += c
-		rest = rest[k:]
-	}
-	if !e.reserve(cost, dataBytes(ents) <= followBytesMax) {
-		e.refused = true
-		return false
-	}
-	g.credit += cost
-	return true
 }
 
 // Err returns why the engine failed, or nil. A failed engine serves nothing any

@@ -30,14 +30,16 @@ type group struct {
 	applied  uint64
 	appliedT uint64
 
-	adopting  *raftpb.Message // a snapshot of which files are being fetched
-	stored    *storing        // a snapshot that was taken over
-	credit    int64           // reserved for what another replica sent
-	lent      uint64          // index of the oldest snapshot that is on its way to another replica, 0: none
-	snapTicks int             // since a snapshot was sent of which nothing is heard
-	hears     bool            // a leader, in this life
-	heardAt   uint64          // what was committed, as far as it said
-	follows   bool            // Follower.Follow was called
+	adopting  *raftpb.Message          // a snapshot of which files are being fetched
+	stored    *storing                 // a snapshot that was taken over
+	credit    int64                    // reserved for what another replica sent
+	shorts    map[ident.ReplicaID]bool // replicas whose disk has no room for clients
+	lags      map[uint64]lag           // of those that this one leads, how far they are
+	lent      uint64                   // index of the oldest snapshot that is on its way to another replica, 0: none
+	snapTicks int                      // since a snapshot was sent of which nothing is heard
+	hears     bool                     // a leader, in this life
+	heardAt   uint64                   // what was committed, as far as it said
+	follows   bool                     // Follower.Follow was called
 
 	logged raftpb.HardState // as of the newest record enqueued
 	flight []*appendToken   // appends enqueued and not yet durable, in order
@@ -111,8 +113,7 @@ func (g *group) run() {
 			g.ready()
 		}
 	}
-	g.e.wal.Unreserve(g.credit) // Raft had the rest already
-	g.credit = 0
+	g.spend() // Raft had the rest already
 	g.follow()
 	invariant.Costly(g.consistent)
 }
@@ -206,7 +207,7 @@ func (g *group) deliver(responses []raftpb.Message) {
 
 func (g *group) send(m raftpb.Message) {
 	if g.e.c.Send != nil {
-		g.e.c.Send(Message{Group: g.id, raft: m})
+		g.e.c.Send(Message{Group: g.id, raft: m, short: g.e.short})
 	}
 }
 
@@ -247,7 +248,9 @@ func (g *group) storageAppend(m raftpb.Message) {
 	g.flight = append(g.flight, t)
 	n := len(m.Entries)
 	if n == 0 {
-		g.enqueue(nil, t, 0)
+		cost = min(g.credit, wal.Block)
+		g.credit -= cost
+		g.enqueue(nil, t, cost)
 		return
 	}
 	if cost == 0 {
@@ -401,6 +404,7 @@ func (g *group) park(err error) {
 	g.parked = err
 	g.dropAll(ErrParked)
 	g.leading = false
+	g.spend()
 	g.abandon()
 	if g.e.round != nil && !g.e.round.logged {
 		g.e.round.remove(g)

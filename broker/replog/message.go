@@ -14,6 +14,7 @@ import (
 type Message struct {
 	Group ident.GroupID
 	raft  raftpb.Message
+	short bool // the sender's disk has no room for clients
 }
 
 // From returns the replica that sent it.
@@ -22,10 +23,15 @@ func (m Message) From() ident.ReplicaID { return ident.ReplicaID(m.raft.From) }
 // To returns the replica that it is for.
 func (m Message) To() ident.ReplicaID { return ident.ReplicaID(m.raft.To) }
 
-// Append adds the encoded message to dst: the group's id and Raft's own
-// encoding. Nothing in it aliases the message.
+// Append adds the encoded message to dst: the group's id, a byte that is 1 if the
+// sender's disk has no room for clients, else 0, and Raft's own encoding. Nothing
+// in it aliases the message.
 func (m Message) Append(dst []byte) ([]byte, error) {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Group))
+	dst = append(dst, 0)
+	if m.short {
+		dst[len(dst)-1] = 1
+	}
 	b, err := m.raft.Marshal()
 	if err != nil {
 		return dst, fmt.Errorf("encode a message of group %d: %w", m.Group, err)
@@ -37,11 +43,11 @@ func (m Message) Append(dst []byte) ([]byte, error) {
 // sends to another is refused with ErrDamaged.
 func ParseMessage(b []byte) (Message, error) {
 	var m Message
-	if len(b) < 8 {
+	if len(b) < 9 || b[8] > 1 {
 		return m, fmt.Errorf("%w: message of %d bytes", ErrDamaged, len(b))
 	}
-	m.Group = ident.GroupID(binary.LittleEndian.Uint64(b))
-	if err := m.raft.Unmarshal(b[8:]); err != nil {
+	m.Group, m.short = ident.GroupID(binary.LittleEndian.Uint64(b)), b[8] == 1
+	if err := m.raft.Unmarshal(b[9:]); err != nil {
 		return Message{}, fmt.Errorf("%w: message of group %d: %w", ErrDamaged, m.Group, err)
 	}
 	if err := m.check(); err != nil {

@@ -76,6 +76,10 @@ func (e *Engine) Tick(now time.Time) {
 	}
 	e.letGo(kept)
 	e.admit()
+	if e.wanted > 0 {
+		e.wal.Turn(e.wanted)
+		e.wanted = 0
+	}
 	e.expire(now)
 }
 
@@ -131,7 +135,8 @@ func (e *Engine) expire(now time.Time) {
 	}
 }
 
-// look asks the disk how much is free, less what machines still have to write.
+// look asks the disk how much is free, less what machines still have to write, or
+// to apply as followers.
 func (e *Engine) look() {
 	free, err := e.c.FS.Free()
 	if err != nil {
@@ -141,8 +146,12 @@ func (e *Engine) look() {
 		if u, ok := g.own.m.(interface{ Unwritten() int64 }); ok {
 			free -= u.Unwritten()
 		}
+		if !g.alone() {
+			free -= dataBytes(g.unapplied())
+		}
 	}
 	e.diskFree = free
+	e.short = e.freeBehind(0) < e.c.DiskReserve
 }
 
 // admit lets waiting proposals go on as far as there is space, in order.

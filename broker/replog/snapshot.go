@@ -31,7 +31,8 @@ type Adopter interface {
 	// claims about files. It replaces an Adopt before it, of which the machine
 	// may keep what it fetched, or fails with ErrAdopting: everything of that one
 	// is here, or nearly, and it goes on. Until Switch the machine goes on as it
-	// was.
+	// was, but for files that it may give up with the next checkpoint because the
+	// state says that they were deleted.
 	Adopt(from ident.ReplicaID, state []byte) error
 	// Adopted reports whether all of it is here; an error ends the attempt.
 	// Progress shows at the next Poll after work of the machine.
@@ -134,6 +135,7 @@ func (g *group) receive(m raftpb.Message) {
 	}
 	g.adopting = &m
 	g.e.adopting[g.id] = g
+	g.changed = true // it may have given up what the other one does not have any more
 	g.e.offer(g)
 }
 
@@ -243,16 +245,43 @@ func (g *group) tick() {
 	g.e.mark(g)
 }
 
+// lag is how far a replica was, and for how many ticks it has been there.
+type lag struct {
+	match uint64
+	ticks int
+}
+
+// stuckTicks is after how many ticks a leader takes it that a replica without room
+// on its disk cannot take what it is sent.
+const stuckTicks = 30
+
+// stuck reports whether a replica has no room for the next entries and has not had
+// any for long. It is to get a snapshot instead, which tells it what of its log
+// was deleted since: that is said in the log behind what it has no room for.
+func (g *group) stuck(id uint64, pr *tracker.Progress) bool {
+	was := g.lags[id]
+	if !g.shorts[ident.ReplicaID(id)] || pr.Match >= g.applied || pr.State == tracker.StateSnapshot || pr.Match != was.match {
+		was = lag{match: pr.Match}
+	}
+	was.ticks++
+	if g.lags == nil {
+		g.lags = map[uint64]lag{}
+	}
+	g.lags[id] = was
+	return was.ticks >= stuckTicks
+}
+
 // attend looks at how far the others are: what all have need not be kept, and a
 // snapshot of which nothing is heard is tried again.
 func (g *group) attend() {
-	least, waits := g.applied, uint64(0)
+	least, waits, stuck := g.applied, uint64(0), false
 	g.lent = 0
 	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		if id == uint64(g.replica) {
 			return
 		}
 		least = min(least, pr.Match)
+		stuck = g.stuck(id, &pr) || stuck
 		if pr.State == tracker.StateSnapshot {
 			waits = id
 			if g.lent == 0 || pr.PendingSnapshot < g.lent {
@@ -260,6 +289,9 @@ func (g *group) attend() {
 			}
 		}
 	})
+	if stuck {
+		least = g.applied
+	}
 	g.store.drop(least)
 	if waits == 0 {
 		g.snapTicks = 0

@@ -11,11 +11,13 @@
 //  2. What is appended can be read at once and for as long as it is not below
 //     the start: from the tail until it is written, from then on from the tail
 //     or the file. Unwritten bytes never leave the tail. (L1)
-//  3. A batch read from a file is served only if its checksum is right. Damage
-//     is an error that names file, position and offset; it never shortens the
-//     log. (L8)
+//  3. A batch read from a file is served only if its checksum is right, its base
+//     offset is the one that the index says, and its leader epoch the one that the
+//     owner knows (SetEpochs): no checksum covers those two. Damage is an error
+//     that names file, position and offset; it never shortens the log. (L2, L8)
 //  4. Where segments roll, and which batches the index names, depends only on
-//     the sequence of calls that change the log and on Settings.
+//     the sequence of calls that change the log and on Settings. It names every
+//     batch behind a hole.
 //  5. The Position of a finished Sync is durable: Open with it gives the log as
 //     it was when the Mark was taken, whatever was written or lost after.
 //  6. Log start, local start and log end never go back. (L7)

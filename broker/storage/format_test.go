@@ -30,18 +30,20 @@ func TestGoldenBytes(t *testing.T) {
 
 const (
 	// header, block of two entries, footer
-	goldenIndexHex = "5641525645494458" + "01000000" + "00000000" + "0500000000000000" + "00000000" + "8b366d56" +
+	goldenIndexHex = "5641525645494458" + "02000000" + "00000000" + "0500000000000000" + "00000000" + "4c2ea90f" +
 		"02000000" + "b2c0362a" + "00000000" + "00000000" + "e803000000000000" + "07000000" + "68100000" + "e903000000000000" +
 		"ffffffff" + "d6b309de" + "0500000000000000" + "1400000000000000" + "2823000000000000" +
 		"ea03000000000000" + "1100000000000000" + "e803000000000000"
-	goldenPositionHex = "010204d804009003d08c019001d041d40fb203d00f"
+	goldenPositionHex = "020204d804009003d08c019001d041d40fb203d00fd204"
+	// version 1, without the end of the active segment's last batch
+	goldenPosition1Hex = "010204d804009003d08c019001d041d40fb203d00f"
 )
 
 func goldenPosition() Position {
 	return Position{
 		LogStart: 1, LocalStart: 2, LogEnd: 300, FirstBase: 0, ActiveBase: 200, ActiveBytes: 9000,
 		ActiveIndexBytes: 72, ActiveIndexed: 4200, ActiveMaxTimestamp: 1002, ActiveMaxTimestampOffset: 217,
-		ActiveFirstTimestamp: 1000,
+		ActiveFirstTimestamp: 1000, ActiveEnd: 297,
 	}
 }
 
@@ -58,6 +60,8 @@ func TestPositionRefuses(t *testing.T) {
 		"bytes, no active": func(p *Position) { p.ActiveBase, p.FirstBase = -1, -1 },
 		"index":            func(p *Position) { p.ActiveIndexBytes = 1 << 40 },
 		"indexed":          func(p *Position) { p.ActiveIndexed = 9000 },
+		"end of no batch":  func(p *Position) { p.ActiveEnd = 200 },
+		"end above end":    func(p *Position) { p.ActiveEnd = 301 },
 	}
 	if p, rest, err := DecodePosition(append(good.Append(nil), 1, 2)); err != nil || p != good || len(rest) != 2 {
 		t.Fatalf("%+v, %d, %v", p, len(rest), err)
@@ -68,6 +72,19 @@ func TestPositionRefuses(t *testing.T) {
 		if _, _, err := DecodePosition(p.Append(nil)); !errors.Is(err, ErrPosition) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A position of the first version does not say where the last batch ends.
+func TestOldPosition(t *testing.T) {
+	b, err := hex.DecodeString(goldenPosition1Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := goldenPosition()
+	want.ActiveEnd = -1
+	if p, rest, err := DecodePosition(append(b, 7)); err != nil || p != want || len(rest) != 1 {
+		t.Fatalf("%+v, %d, %v", p, len(rest), err)
 	}
 }
 

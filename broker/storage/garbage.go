@@ -21,13 +21,27 @@ func (l *Log) AdvanceLocalStart(start ident.Offset) {
 	l.advance(l.start, start)
 }
 
+// DropBelow makes garbage of closed segments wholly below an offset and leaves the
+// start where it is. It is for a log that nobody reads, of which it is known that
+// its start will move there.
+func (l *Log) DropBelow(offset ident.Offset) {
+	l.mu.Lock()
+	l.drop(offset)
+}
+
 func (l *Log) advance(start, local ident.Offset) {
 	l.mu.Lock()
 	l.start = max(l.start, min(start, l.end))
 	l.localSet = max(l.localSet, min(local, l.end))
 	l.localStart = max(l.start, l.localSet)
+	l.drop(l.localStart)
+}
+
+// drop makes garbage of closed segments wholly below an offset. The caller holds
+// the mutex, and drop gives it up.
+func (l *Log) drop(offset ident.Offset) {
 	n := 0
-	for n < len(l.segs)-1 && l.segs[n].end <= l.localStart {
+	for n < len(l.segs)-1 && l.segs[n].end <= offset {
 		n++
 	}
 	gone := l.segs[:n]

@@ -12,7 +12,7 @@ import (
 // The index file; docs/format/segment.md describes it.
 const (
 	indexMagic        = "VARVEIDX"
-	indexVersion      = 1
+	indexVersion      = 2
 	indexHeaderSize   = 32
 	indexBlockSize    = 8 // header of a block
 	indexEntrySize    = 16
@@ -182,6 +182,22 @@ func parseIndex(b []byte, base ident.Offset) ([]indexEntry, *footer, error) {
 	}
 	b = b[indexHeaderSize:]
 	return parseBlocks(make([]indexEntry, 0, len(b)/indexEntrySize), b)
+}
+
+// IndexedBatches reads a whole index file of the segment at base: the base offset
+// of each batch that it names, by its position in the segment. Every other batch
+// begins where the one before it ended. It fails with ErrIndex if the file is
+// damaged, or of a version that left batches behind holes out.
+func IndexedBatches(index []byte, base ident.Offset) (map[int64]ident.Offset, error) {
+	entries, _, err := parseIndex(index, base)
+	if err != nil {
+		return nil, err
+	}
+	named := make(map[int64]ident.Offset, len(entries))
+	for _, e := range entries {
+		named[int64(e.position)] = base + ident.Offset(e.relative)
+	}
+	return named, nil
 }
 
 // floorEntry returns the position of the last entry whose batch starts at or

@@ -25,6 +25,10 @@ type Log struct {
 	segs       []*segment // ascending; the last one is active, all others are sealed
 	tail       tail
 
+	// epochs gives the leader epoch of the batch that ends at an offset. It is set
+	// once, before others use the log.
+	epochs func(last ident.Offset) ident.Epoch
+
 	// What follows is the owner's alone.
 	set       Settings
 	dirty     []*segment // not closed or not synced; the active one is the last
@@ -73,7 +77,7 @@ func (l *Log) Append(base, last ident.Offset, epoch ident.Epoch, maxTimestamp in
 		l.seal(g, base)
 		g = l.addSegment(base)
 	}
-	pos := g.add(base, maxTimestamp, size, l.set.IndexIntervalBytes)
+	pos := g.add(base, last, maxTimestamp, size, l.set.IndexIntervalBytes)
 	e := tailEntry{g: g, base: base, last: last, pos: pos, maxTime: maxTimestamp, epoch: epoch, payload: payload}
 	l.tail.add(e)
 	l.end = last + 1

@@ -11,17 +11,20 @@ import (
 const scanAhead = 256 << 10
 
 // floorPosition returns a position in the file of v at or before the batch that
-// contains off.
-func (l *Log) floorPosition(v view, h *handle, off ident.Offset) (int64, error) {
+// contains off, and what is known of the batches from there on.
+func (l *Log) floorPosition(v view, h *handle, off ident.Offset) (int64, *placement, error) {
 	relative := int64(off - v.g.base)
 	if len(v.pending) > 0 && int64(v.pending[0].relative) <= relative {
-		return v.inFile(floorEntry(v.pending, relative)), nil
+		if pos := floorEntry(v.pending, relative); pos < v.limit {
+			return pos, newPlacement(v.g.base, nil, v.pending, pos), nil
+		}
 	}
 	entries, err := l.persisted(v, h)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	return v.inFile(floorEntry(entries, relative)), nil
+	pos := v.inFile(floorEntry(entries, relative))
+	return pos, newPlacement(v.g.base, entries, v.pending, pos), nil
 }
 
 // timePosition returns a position in the file of v at or before its first batch
@@ -132,7 +135,7 @@ func indexSegment(g *segment, s *scanner, interval int64) error {
 		if _, err := s.body(h); err != nil {
 			return err
 		}
-		g.add(ident.Offset(h.BaseOffset), h.MaxTimestamp, int64(h.Size()), interval)
+		g.add(ident.Offset(h.BaseOffset), ident.Offset(h.LastOffset()), h.MaxTimestamp, int64(h.Size()), interval)
 		g.end = s.floor
 	}
 }

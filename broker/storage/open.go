@@ -271,6 +271,7 @@ func (o *opening) active(g *segment, size int64) error {
 	g.bytes, g.written, g.synced = at.ActiveBytes, at.ActiveBytes, at.ActiveBytes
 	g.indexed, g.maxTime = at.ActiveIndexed, at.ActiveMaxTimestamp
 	g.maxTimeAt, g.firstTime = at.ActiveMaxTimestampOffset, at.ActiveFirstTimestamp
+	g.next = at.ActiveEnd
 	// Up to a block behind the end may be the padding of a run.
 	if size > roundUp(at.ActiveBytes) {
 		if err := o.cut(g.data, at.ActiveBytes); err != nil {
@@ -279,7 +280,7 @@ func (o *opening) active(g *segment, size int64) error {
 	}
 	have, ok := o.index[g.base]
 	switch {
-	case have < at.ActiveIndexBytes:
+	case have < at.ActiveIndexBytes, at.ActiveBytes > 0 && at.ActiveEnd < 0: // the index may lack entries
 		return o.reindexActive(g)
 	case ok && have > at.ActiveIndexBytes:
 		if err := o.cut(g.idx, at.ActiveIndexBytes); err != nil {
@@ -307,7 +308,7 @@ func (o *opening) reindexActive(g *segment) error {
 		return err
 	}
 	o.l.cache.indexes.noteRebuilt()
-	g.pending, g.indexed = fresh.pending, fresh.indexed
+	g.pending, g.indexed, g.next = fresh.pending, fresh.indexed, fresh.next
 	return nil
 }
 

@@ -8,7 +8,11 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 )
 
-const positionVersion = 1
+// Versions of the encoding. The first one lacks ActiveEnd.
+const (
+	positionVersionMin = 1
+	positionVersion    = 2
+)
 
 // noTimestamp is the timestamp of records without one.
 const noTimestamp = -1
@@ -30,6 +34,7 @@ type Position struct {
 	ActiveMaxTimestamp       int64        // ms, -1: none
 	ActiveMaxTimestampOffset ident.Offset // base offset of the first batch that has it, -1: none
 	ActiveFirstTimestamp     int64        // maximum timestamp of its first batch in ms, -1: none
+	ActiveEnd                ident.Offset // behind its last batch, -1: there is none, or it is not known
 }
 
 // EmptyPosition is the position of a log without batches that starts, and
@@ -38,17 +43,17 @@ func EmptyPosition(start ident.Offset) Position {
 	return Position{
 		LogStart: start, LocalStart: start, LogEnd: start,
 		FirstBase: -1, ActiveBase: -1, ActiveIndexed: -1,
-		ActiveMaxTimestamp: noTimestamp, ActiveMaxTimestampOffset: -1, ActiveFirstTimestamp: noTimestamp,
+		ActiveMaxTimestamp: noTimestamp, ActiveMaxTimestampOffset: -1, ActiveFirstTimestamp: noTimestamp, ActiveEnd: -1,
 	}
 }
 
 // fields lists the position's numbers in the order of the encoding.
-func (p *Position) fields() [11]*int64 {
-	return [11]*int64{
+func (p *Position) fields() [12]*int64 {
+	return [12]*int64{
 		(*int64)(&p.LogStart), (*int64)(&p.LocalStart), (*int64)(&p.LogEnd),
 		(*int64)(&p.FirstBase), (*int64)(&p.ActiveBase),
 		&p.ActiveBytes, &p.ActiveIndexBytes, &p.ActiveIndexed,
-		&p.ActiveMaxTimestamp, (*int64)(&p.ActiveMaxTimestampOffset), &p.ActiveFirstTimestamp,
+		&p.ActiveMaxTimestamp, (*int64)(&p.ActiveMaxTimestampOffset), &p.ActiveFirstTimestamp, (*int64)(&p.ActiveEnd),
 	}
 }
 
@@ -65,11 +70,15 @@ func (p Position) Append(dst []byte) []byte {
 // fails with ErrPosition.
 func DecodePosition(b []byte) (Position, []byte, error) {
 	var p Position
-	if len(b) == 0 || b[0] != positionVersion {
+	if len(b) == 0 || b[0] < positionVersionMin || b[0] > positionVersion {
 		return Position{}, b, fmt.Errorf("%w: unknown version", ErrPosition)
 	}
-	rest := b[1:]
-	for i, f := range p.fields() {
+	fields := p.fields()
+	known, rest := fields[:], b[1:]
+	if b[0] == positionVersionMin {
+		p.ActiveEnd, known = -1, known[:len(known)-1]
+	}
+	for i, f := range known {
 		v, n := binary.Varint(rest)
 		if n <= 0 {
 			return Position{}, b, fmt.Errorf("%w: field %d", ErrPosition, i)
@@ -87,11 +96,12 @@ func (p *Position) check() error {
 	ok := p.LogStart >= 0 && p.LocalStart >= 0 && p.LogEnd >= p.LogStart && p.LogEnd >= p.LocalStart
 	ok = ok && p.ActiveBytes >= 0 && p.ActiveBytes <= math.MaxInt64/2
 	if p.ActiveBase < 0 {
-		ok = ok && p.ActiveBase == -1 && p.FirstBase == -1 && p.ActiveBytes == 0 && p.ActiveIndexBytes == 0
+		ok = ok && p.ActiveBase == -1 && p.FirstBase == -1 && p.ActiveBytes == 0 && p.ActiveIndexBytes == 0 && p.ActiveEnd == -1
 	} else {
 		ok = ok && p.FirstBase >= 0 && p.FirstBase <= p.ActiveBase && p.ActiveBase <= p.LogEnd
 		ok = ok && p.ActiveIndexBytes >= 0 && p.ActiveIndexBytes <= maxIndexBytes(p.ActiveBytes)
 		ok = ok && p.ActiveIndexed >= -1 && p.ActiveIndexed < max(p.ActiveBytes, 1)
+		ok = ok && (p.ActiveEnd == -1 || p.ActiveBytes > 0 && p.ActiveEnd > p.ActiveBase && p.ActiveEnd <= p.LogEnd)
 	}
 	if !ok {
 		return fmt.Errorf("%w: %+v", ErrPosition, *p)

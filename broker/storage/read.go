@@ -245,7 +245,7 @@ func (l *Log) scan(v view, off ident.Offset) (*scanner, *handle, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open segment %s: %w", v.g.data, err)
 	}
-	pos, err := l.floorPosition(v, h, off)
+	pos, placed, err := l.floorPosition(v, h, off)
 	if err != nil {
 		l.cache.release(h)
 		return nil, nil, err
@@ -253,6 +253,7 @@ func (l *Log) scan(v view, off ident.Offset) (*scanner, *handle, error) {
 	s := &scanner{
 		f: h, name: v.g.data, pos: pos, limit: v.limit, floor: v.g.base, ceil: v.ceil,
 		whole: v.whole, sure: min(v.stopPos, v.limit), ahead: scanAhead, alloc: l.cache.limits.Alloc,
+		placed: placed, log: l,
 	}
 	return s, h, nil
 }

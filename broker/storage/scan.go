@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -24,9 +25,15 @@ type scanner struct {
 	keep  bool
 	ahead int64 // how much to read at once
 	alloc func(n int) []byte
+	// placed and log say what base offsets and leader epochs are right; nil: they
+	// are taken as they are read.
+	placed *placement
+	log    *Log
 
-	buf   []byte
-	bufAt int64 // position of buf in the file
+	follow bool  // the batch at pos begins at floor, unless placed names it
+	wrong  error // the base offset of the batch at pos was another one
+	buf    []byte
+	bufAt  int64 // position of buf in the file
 }
 
 // next returns the header of the next batch, and io.EOF at the limit or, unless
@@ -48,6 +55,7 @@ func (s *scanner) next() (record.Header, error) {
 	if err != nil {
 		return record.Header{}, s.damage("batch header: %v", err)
 	}
+	s.place(&h)
 	if base := ident.Offset(h.BaseOffset); base < s.floor || h.LastOffsetDelta < 0 || h.LastOffset() < h.BaseOffset {
 		return record.Header{}, s.damage("batch at offset %d + %d", base, h.LastOffsetDelta)
 	}
@@ -60,14 +68,36 @@ func (s *scanner) next() (record.Header, error) {
 	return h, nil
 }
 
+// place puts the right base offset into the header of the batch at pos, if it is
+// known. That is for batches that are passed: body refuses one that had another.
+func (s *scanner) place(h *record.Header) {
+	s.wrong = nil
+	if s.placed == nil {
+		return
+	}
+	base, named := s.placed.named(s.pos)
+	switch {
+	case named:
+		s.follow = true
+	case s.follow:
+		base = s.floor
+	default:
+		return
+	}
+	if have := ident.Offset(h.BaseOffset); have != base {
+		s.wrong = s.damage("batch at offset %d, %d belongs here", have, base)
+		h.BaseOffset = int64(base)
+	}
+}
+
 // skip moves behind the batch that next returned.
 func (s *scanner) skip(h record.Header) {
 	s.pos += int64(h.Size())
 	s.floor = ident.Offset(h.LastOffset()) + 1
 }
 
-// body returns the bytes of the batch that next returned, checksum verified,
-// and moves behind it.
+// body returns the bytes of the batch that next returned, checksum, base offset
+// and leader epoch verified, and moves behind it.
 func (s *scanner) body(h record.Header) ([]byte, error) {
 	b, err := s.bytes(int64(h.Size()))
 	if err != nil {
@@ -76,16 +106,27 @@ func (s *scanner) body(h record.Header) ([]byte, error) {
 	if !record.VerifyCRC(b) {
 		return nil, s.damage("batch checksum at offset %d", h.BaseOffset)
 	}
+	if s.wrong != nil && !mutant.On(mutant.OffsetsTrusted) {
+		return nil, s.wrong
+	}
 	if err := s.follows(h); err != nil {
 		return nil, err
+	}
+	if s.log != nil {
+		if err := s.log.checkEpoch(s.name, s.pos, &h); err != nil {
+			return nil, err
+		}
 	}
 	s.skip(h)
 	return b, nil
 }
 
-// follows checks the base offset, which no checksum covers, with the batch behind:
-// it must begin above this one's last offset.
+// follows checks a base offset that is not known from before with the batch
+// behind: it must begin above this one's last offset.
 func (s *scanner) follows(h record.Header) error {
+	if s.follow {
+		return nil
+	}
 	next, known, err := s.behind(h)
 	if err == nil && known && ident.Offset(h.LastOffset()) >= next {
 		err = s.damage("batch at offset %d to %d, the next begins at %d", h.BaseOffset, h.LastOffset(), next)
@@ -119,12 +160,35 @@ func (s *scanner) pass(h record.Header, at ident.Offset) error {
 	if err != nil {
 		return err
 	}
-	if known && next >= s.floor && next <= at {
+	named := false
+	if s.placed != nil {
+		if base, ok := s.placed.named(s.pos + int64(h.Size())); ok {
+			next, known, named = base, true, true
+		}
+	}
+	below := known && next >= s.floor && next <= at
+	if below && (named || !s.follow || next == ident.Offset(h.LastOffset())+1) {
+		s.skip(h)
+		s.floor = next
+		return nil
+	}
+	b, err := s.bytes(int64(h.Size()))
+	if err != nil {
+		return err
+	}
+	if record.VerifyCRC(b) {
+		if err := s.follows(h); err != nil {
+			return err
+		}
 		s.skip(h)
 		return nil
 	}
-	_, err = s.body(h)
-	return err
+	if !below {
+		return s.damage("batch checksum at offset %d", h.BaseOffset)
+	}
+	s.skip(h)
+	s.floor, s.follow = next, false // this one does not tell where the next begins
+	return nil
 }
 
 // buffered reports whether so many bytes from the position on need no read.

@@ -6,20 +6,25 @@ import (
 	"sort"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/record"
 )
 
 // SealedFile reads the bytes of one closed segment, for an upload. It may be
 // used by any goroutine, blocks on disk, and must be closed. The bytes are not
-// verified. It goes on to work when the segment becomes garbage meanwhile.
+// verified, but for what Check is told. It goes on to work when the segment becomes garbage meanwhile.
 type SealedFile struct {
-	l    *Log
-	h    *handle
-	size int64
+	l      *Log
+	h      *handle
+	name   string
+	size   int64
+	placed *placement
+	next   ident.Offset // behind the batch that was checked last
 }
 
 // OpenSealed opens the closed segment with that base offset. It fails with
 // ErrBelowStart if there is none (any more), and with ErrUnwritten if not all of
-// it is in its file yet. Any goroutine may call it.
+// it is in its file yet. It reads the segment's index, and fails with ErrDamaged
+// if that and the segment are damaged. Any goroutine may call it; it may block.
 func (l *Log) OpenSealed(base ident.Offset) (*SealedFile, error) {
 	l.mu.RLock()
 	i := sort.Search(len(l.segs), func(i int) bool { return l.segs[i].base >= base })
@@ -28,16 +33,39 @@ func (l *Log) OpenSealed(base ident.Offset) (*SealedFile, error) {
 		return nil, fmt.Errorf("open segment %d of %s: %w", base, l.dir, ErrBelowStart)
 	}
 	g := l.segs[i]
-	written, size := g.written, g.bytes
+	v := view{g: g, limit: g.written, whole: true, sealed: true, indexBytes: g.indexBytes, pending: g.pending}
+	size := g.bytes
 	l.mu.RUnlock()
-	if written < size {
+	if v.limit < size {
 		return nil, fmt.Errorf("open segment %d of %s: %w", base, l.dir, ErrUnwritten)
 	}
 	h, err := l.cache.acquire(l.fs, g)
 	if err != nil {
 		return nil, fmt.Errorf("open segment %s: %w", g.data, l.explain(base, err))
 	}
-	return &SealedFile{l: l, h: h, size: size}, nil
+	entries, err := l.persisted(v, h)
+	if err != nil {
+		l.cache.release(h)
+		return nil, fmt.Errorf("open index of segment %s: %w", g.data, l.explain(base, err))
+	}
+	return &SealedFile{l: l, h: h, name: g.data, size: size, placed: newPlacement(g.base, entries, v.pending, 0)}, nil
+}
+
+// Check compares a batch, by its header and its position in the file, with what is
+// known of its base offset and leader epoch, which its own checksum does not cover.
+// It is to be called for every batch whose checksum is right, first to last, by one
+// goroutine, and fails with ErrDamaged.
+func (f *SealedFile) Check(pos int64, h *record.Header) error {
+	base, last := ident.Offset(h.BaseOffset), ident.Offset(h.LastOffset())
+	want, named := f.placed.named(pos)
+	if !named {
+		want = f.next
+	}
+	f.next = last + 1
+	if base != want {
+		return damaged(f.name, pos, want, "batch at offset %d, %d belongs here", base, want)
+	}
+	return f.l.checkEpoch(f.name, pos, h)
 }
 
 // Size returns the length of the batches in the segment.

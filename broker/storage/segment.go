@@ -43,6 +43,7 @@ type segment struct {
 	maxTime   int64
 	maxTimeAt ident.Offset
 	firstTime int64
+	next      ident.Offset // behind the last batch, -1: there is none
 
 	busy      int  // runs and syncs in flight
 	discarded bool // garbage: what is unwritten will not be written
@@ -54,7 +55,7 @@ func newSegment(dir string, base ident.Offset) *segment {
 	stem := path.Join(dir, fmt.Sprintf("%020d", base))
 	return &segment{
 		base: base, data: stem + dataSuffix, idx: stem + indexSuffix,
-		indexed: -1, maxTime: noTimestamp, maxTimeAt: -1, firstTime: noTimestamp,
+		indexed: -1, maxTime: noTimestamp, maxTimeAt: -1, firstTime: noTimestamp, next: -1,
 	}
 }
 
@@ -82,9 +83,10 @@ func (g *segment) fits(last ident.Offset, size, segmentBytes int64) bool {
 	return g.bytes == 0 || g.bytes+size <= segmentBytes
 }
 
-// add accounts for a batch behind what is there and indexes it if the interval
-// is over. It returns the batch's position.
-func (g *segment) add(base ident.Offset, maxTime, size, interval int64) int64 {
+// add accounts for a batch behind what is there. It indexes it if the interval is
+// over, or if its base offset does not follow from the batch before: readers know
+// it by the index then. It returns the batch's position.
+func (g *segment) add(base, last ident.Offset, maxTime, size, interval int64) int64 {
 	pos := g.bytes
 	if pos == 0 {
 		g.firstTime = maxTime
@@ -92,11 +94,12 @@ func (g *segment) add(base ident.Offset, maxTime, size, interval int64) int64 {
 	if maxTime > g.maxTime {
 		g.maxTime, g.maxTimeAt = maxTime, base
 	}
-	if g.indexed < 0 || pos-g.indexed >= interval {
+	if g.indexed < 0 || pos-g.indexed >= interval || base != g.next {
 		g.pending = append(g.pending, indexEntry{uint32(base - g.base), uint32(pos), g.maxTime})
 		g.indexed = pos
 	}
 	g.bytes += size
+	g.next = last + 1
 	return pos
 }
 

@@ -29,6 +29,7 @@ func (l *Log) Mark() Mark {
 		p.FirstBase, p.ActiveBase = l.segs[0].base, g.base
 		p.ActiveBytes, p.ActiveIndexed = g.bytes, g.indexed
 		p.ActiveMaxTimestamp, p.ActiveMaxTimestampOffset, p.ActiveFirstTimestamp = g.maxTime, g.maxTimeAt, g.firstTime
+		p.ActiveEnd = g.next
 		m.entries = g.persisted + len(g.pending)
 	}
 	return m
@@ -45,6 +46,18 @@ func (l *Log) Reached(m Mark) bool {
 		}
 	}
 	return true
+}
+
+// Owed returns about how many bytes of the disk all that is not in a file yet will
+// take: batches, and the indexes of segments that have no file for theirs.
+func (l *Log) Owed() int64 {
+	n := l.unwritten
+	for _, g := range l.dirty {
+		if g.indexBytes == 0 && g.bytes > 0 {
+			n += blockSize
+		}
+	}
+	return n
 }
 
 // syncPart is what a Sync does for one segment.
@@ -166,7 +179,9 @@ func (s *Sync) Write() error {
 	return nil
 }
 
-// closeData cuts the padding of the last run.
+// closeData cuts the padding of the last run. It does so even if the file seems
+// to be as long as it should: the cut may be one of another life of the process
+// that a failed sync lost, and then the next loss of power would undo it.
 func (s *Sync) closeData(p *syncPart) error {
 	fs := s.l.fs
 	h, err := s.l.cache.files.acquire(fileID{g: p.g}, func() (vfs.File, error) {
@@ -181,16 +196,7 @@ func (s *Sync) closeData(p *syncPart) error {
 	defer s.l.cache.release(h)
 	p.created = true
 	s.l.cache.files.dropDirect(p.g)
-	return trim(h, p.size)
-}
-
-// trim sets the length of f if it is another one.
-func trim(f vfs.File, size int64) error {
-	have, err := f.Size()
-	if err != nil || have == size {
-		return err
-	}
-	return f.Truncate(size)
+	return h.Truncate(p.size)
 }
 
 func (s *Sync) writeIndex(p *syncPart) (err error) {
@@ -202,7 +208,7 @@ func (s *Sync) writeIndex(p *syncPart) (err error) {
 	if _, err = f.WriteAt(p.index, p.indexAt); err != nil {
 		return err
 	}
-	return trim(f, p.indexAt+int64(len(p.index)))
+	return f.Truncate(p.indexAt + int64(len(p.index))) // likewise
 }
 
 func (s *Sync) openIndex(p *syncPart) (vfs.File, error) {

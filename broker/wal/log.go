@@ -160,19 +160,53 @@ func (l *Log) Reserve(cost int64, system bool) bool {
 	if system && !mutant.On(mutant.RetentionNeedsSpace) {
 		keep = 0
 	}
-	if l.failed != nil || l.freeFor(max(cost, l.biggest))-cost < keep {
+	if l.failed != nil || l.left(cost) < keep {
 		l.wanting = true
 		return false
+	}
+	if len(l.queue) == 0 && l.reserved == 0 {
+		l.biggest = 0
 	}
 	l.reserved += cost
 	l.biggest = max(l.biggest, cost)
 	return true
 }
 
+// left is what can still be written behind a record of that cost. If nothing
+// else waits, it is known where the record goes; else what the end of a file may
+// waste is taken off.
+func (l *Log) left(cost int64) int64 {
+	if len(l.queue) > 0 || l.reserved > 0 {
+		return l.freeFor(max(cost, l.biggest)) - cost
+	}
+	here, n := l.cur.room(), int64(0)
+	if l.next != nil {
+		n = l.next.room()
+	}
+	if cost <= here {
+		n += here
+	}
+	return n - cost
+}
+
+// Turn gives up the rest of the current file for the one that waits, if a record
+// of that cost does not fit into that rest and was refused: the record would have
+// wasted it anyway, and behind it there must be room for what is kept, which only
+// another file gives. It reports whether it did.
+func (l *Log) Turn(cost int64) bool {
+	idle := l.failed == nil && l.inflight == nil && len(l.queue) == 0 && l.reserved == 0
+	if !idle || l.next == nil || cost <= l.cur.room() || l.next.room()-Block < l.keep {
+		return false
+	}
+	l.advance()
+	// Its write tells that the log goes on there.
+	return l.Enqueue(Record{Kind: KindProof}, nil, 0) == nil
+}
+
 // Held reports whether a client's record of this cost is refused only for what
 // SetReserve keeps beyond the setting.
 func (l *Log) Held(cost int64) bool {
-	left := l.freeFor(max(cost, l.biggest)) - cost
+	left := l.left(cost)
 	return left < l.keep && left >= l.s.ReserveBytes
 }
 

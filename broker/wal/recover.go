@@ -26,7 +26,8 @@ type Damage struct {
 
 // Error names the file, the place and the remedy.
 func (d *Damage) Error() string {
-	return fmt.Sprintf("%s, offset %d (log position %d, groups %v): %s", d.File, d.Offset, d.Position, d.Groups, d.Reason)
+	return fmt.Sprintf("%s, offset %d (log position %d, groups %v): %s; restore the file, or give up what is lost with `varve repair --accept-loss`",
+		d.File, d.Offset, d.Position, d.Groups, d.Reason)
 }
 
 // Unwrap makes errors.Is(err, ErrCorrupt) true.

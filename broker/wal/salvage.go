@@ -23,6 +23,9 @@ type Hole struct {
 	Groups []ident.GroupID
 	Any    bool
 	Reason string
+	// Corrected are the bytes of the file of which one bit was wrong and was put
+	// right.
+	Corrected []int64
 
 	before int // records that were read before it
 }
@@ -46,7 +49,7 @@ type Salvaged struct {
 	end          int64  // behind all files
 	checkpoint   uint64 // highest id seen
 	checkpointAt int64  // position of the newest complete one; -1: none
-	termMax      uint64 // of all groups
+	termMax      uint64 // of all appends
 }
 
 // SalvagedGroup is what could be read of one group.
@@ -68,9 +71,12 @@ type SalvagedGroup struct {
 	seen     int    // number of the last record
 }
 
-// TermMax returns a term that no group ever had, whatever was lost: each start
-// of a broker takes one more, and makes a file.
-func (s *Salvaged) TermMax() uint64 { return s.termMax + (s.sequence - s.oldest) + 2 }
+// TermAbove returns a term that no group ever had, whatever was lost: each start
+// of a broker takes one more, and makes a file. known is the highest of those that
+// states in the checkpoint say.
+func (s *Salvaged) TermAbove(known uint64) uint64 {
+	return max(s.termMax, known) + (s.sequence - s.oldest) + 2
+}
 
 // Doubt reports whether the group may have lost records behind the last one that
 // was read of it.

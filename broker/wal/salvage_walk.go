@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/varvelog/varve/internal/ident"
 )
@@ -51,7 +52,7 @@ func (s *salvage) walk() error {
 			off += head.extent()
 			continue
 		}
-		if !s.proven(i, off) {
+		if !s.proven(i, off) && !f.cutAt(off) {
 			return nil
 		}
 		if i, off, err = s.pass(i, off); err != nil {
@@ -120,6 +121,16 @@ func (s *salvage) proven(i int, off int64) bool {
 		}
 	}
 	return false
+}
+
+// cutAt reports whether the file lacks its end, and what stood at an offset may
+// have been part of that.
+func (v *salvaged) cutAt(off int64) bool {
+	if v.size >= v.head.size {
+		return false
+	}
+	head, ok, _ := v.at(off)
+	return off+writeHeader > v.size || ok && off+head.extent() > v.size
 }
 
 // pass goes over damage at a place, takes every record there that is whole, and
@@ -217,8 +228,11 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 	var generation [8]byte
 	binary.LittleEndian.PutUint64(generation[:], f.head.generation)
 	for at := int64(writeHeader); at < int64(len(b)); { // behind the header of the first one
-		n, rec, ok := s.recordIn(f, b[at:], off+at)
+		n, rec, wrong, ok := s.recordIn(f, b[at:], off+at)
 		if ok {
+			if wrong >= 0 {
+				h.Corrected = append(h.Corrected, off+at+wrong)
+			}
 			s.deliver(fromPos, []Record{rec})
 			at, follows = at+n, true
 			continue
@@ -228,10 +242,11 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 			break
 		}
 		if !follows || !harmless(b[at:next], off+at, next < int64(len(b))) {
-			last = s.records
-			if g, known := blame(f, b[at:next], off+at, next < int64(len(b))); !known {
+			g, kind, known := blame(f, b[at:next], off+at, next < int64(len(b)))
+			if last = s.records; !known {
 				h.Any = true
-			} else if !named[g] {
+			} else if kind != KindCheckpoint && !named[g] { // a checkpoint holds no group's records
+
 				named[g] = true
 				h.Groups = append(h.Groups, g)
 			}
@@ -243,6 +258,9 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 	if !h.Any && len(h.Groups) == 0 {
 		h.Reason = "a write that was durable is damaged, and all its records are whole"
 	}
+	if n := len(h.Corrected); n > 0 {
+		h.Reason = fmt.Sprintf("%s; corrected a flipped bit at %v", strings.TrimSuffix(h.Reason, ", and all its records are whole"), h.Corrected)
+	}
 	if h.Any && len(b) == 0 {
 		last = s.records
 	}
@@ -252,21 +270,18 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 }
 
 // recordIn reads the record at the front of b, which lies at an offset of the
-// file, even if its header has a wrong bit.
-func (s *salvage) recordIn(f *salvaged, b []byte, off int64) (int64, Record, bool) {
-	pos := f.head.base + off
-	n, ok := recordAt(b, f.head.generation, pos)
-	if !ok && plausible(b, f.head.generation, pos) {
-		ok = oneBit(b, recordHeader, func() (good bool) {
-			n, good = recordAt(b, f.head.generation, pos)
-			return good
-		})
+// file, even if one bit of it is wrong: that is in the byte `wrong` of b, which is
+// -1 if all are right.
+func (s *salvage) recordIn(f *salvaged, b []byte, off int64) (length int64, rec Record, wrong int64, ok bool) {
+	n, ok := recordAt(b, f.head.generation, f.head.base+off)
+	if wrong = -1; !ok {
+		n, wrong, ok = mendRecord(b, f.head.generation, f.head.base+off, off)
 	}
 	if !ok {
-		return 0, Record{}, false
+		return 0, Record{}, -1, false
 	}
 	rec, err := decodeRecord(b[:n])
-	return int64(n), rec, err == nil
+	return int64(n), rec, wrong, err == nil
 }
 
 // plausible reports whether b may begin with a record of the place whose header
@@ -309,22 +324,24 @@ func harmless(b []byte, off int64, record bool) bool {
 	return zeros(b[:pad]) && (len(rest) == 0 || record && len(rest) == writeHeader)
 }
 
-// blame names the group of a damaged record, if nothing else can have stood in b:
-// its header is as it should be, and leads to the next record or to the end.
-func blame(f *salvaged, b []byte, off int64, record bool) (ident.GroupID, bool) {
+// blame names the group and the kind of a damaged record, if nothing else can have
+// stood in b: its header is as it should be, and leads to the next record or to
+// the end.
+func blame(f *salvaged, b []byte, off int64, record bool) (ident.GroupID, Kind, bool) {
 	le := binary.LittleEndian
 	if len(b) < recordHeader {
-		return 0, false
+		return 0, 0, false
 	}
-	if k := Kind(b[40]); le.Uint64(b[8:]) != f.head.generation || int64(le.Uint64(b[16:])) != f.head.base+off || k != KindAppend && k != KindGone {
-		return 0, false
+	kind := Kind(b[40])
+	if le.Uint64(b[8:]) != f.head.generation || int64(le.Uint64(b[16:])) != f.head.base+off || kind < KindAppend || kind > KindGone {
+		return 0, 0, false
 	}
 	n := int64(le.Uint32(b[4:])) + recordHeader
 	if n > int64(len(b)) || record && n != int64(len(b)) {
-		return 0, false
+		return 0, 0, false
 	}
 	if !record && (!zeros(b[n:]) || align(off+n) < off+int64(len(b))) {
-		return 0, false
+		return 0, 0, false
 	}
-	return ident.GroupID(le.Uint64(b[24:])), true
+	return ident.GroupID(le.Uint64(b[24:])), kind, true
 }

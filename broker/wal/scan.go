@@ -269,7 +269,7 @@ func (r *recovery) provenDurable(f *found, from, p int64) (seen, proof bool, err
 func (r *recovery) damageAt(i int, off int64) error {
 	f := r.files[i]
 	d := &Damage{File: r.s.Dir + "/" + f.name, Offset: off, Position: f.head.base + off,
-		Reason: "a write that was durable is damaged or missing; restore the file, or give up what it held with `varve repair --accept-loss`"}
+		Reason: "a write that was durable is damaged or missing"}
 	buf, ok, err := r.in.view(f.file, off, min(WriteBytesMax, f.head.size-off), f.head.size)
 	if err != nil || !ok {
 		return d

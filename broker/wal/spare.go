@@ -108,6 +108,16 @@ func (l *Log) takeSpare() string {
 // without taking space of the disk.
 func (l *Log) Spares() int { return len(l.spares) }
 
+// Lacks returns how many bytes of the disk the file after the current one is going
+// to take: none if it is there, or being made, or another file will be used again
+// for it.
+func (l *Log) Lacks() int64 {
+	if l.next != nil || l.preparing || !l.MayGrow() || len(l.spares) > 0 {
+		return 0
+	}
+	return l.s.FileBytes
+}
+
 // Removed tells that Remove succeeded: the file is gone and its space may be
 // used again, or it is a spare file now.
 func (l *Log) Removed(g Garbage) {

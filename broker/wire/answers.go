@@ -13,6 +13,10 @@ type answerMemory struct {
 	unreserved int64 // charged to the server's replies
 }
 
+// owedPart is the part of the memory of answers that were not reserved that a
+// connection may owe to be read further.
+const owedPart = 8
+
 type reservationState uint8
 
 const (
@@ -144,6 +148,7 @@ func (r *Request) chargeAnswer() {
 	if a.state != reservationHeld {
 		r.endWait()
 		a.unreserved = r.bytes
+		c.owed += r.bytes
 		c.s.replies.charge(r.bytes)
 		return
 	}
@@ -161,6 +166,10 @@ func (r *Request) giveAnswerBack() {
 	c, a := r.Conn, &r.answer
 	if a.unreserved > 0 {
 		c.s.replies.give(a.unreserved)
+		c.mu.Lock()
+		c.owed -= a.unreserved
+		c.space.Signal()
+		c.mu.Unlock()
 		a.unreserved = 0
 	}
 	if a.granted == nil { // it never reserved anything

@@ -31,7 +31,10 @@
 //  8. Answers that clients have not taken are counted. Large ones reserve their
 //     memory first (Reserve), one for each connection at a time and first come,
 //     first served; while the others use up theirs, no request is read but those
-//     with AnswerSmall, and at twice as much none at all. What frames hold while they arrive and while they are
+//     with AnswerSmall, and at twice as much none at all. Requests of a few bytes
+//     whose answers may be large are handled a few at a time, and a connection that
+//     owes an eighth of that memory is not read: so many who read nothing take
+//     little more than there is. What frames hold while they arrive and while they are
 //     handled are separate budgets, so that waiting never goes in a circle.
 //
 // Concurrency: a server has one goroutine per Serve call and two per

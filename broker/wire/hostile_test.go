@@ -156,7 +156,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	h := &tracker{}
 	done := make(chan struct{}, 64)
 	big := make([]byte, 8<<20)
-	g := newRig(t, Settings{WriteMax: 50 * time.Millisecond, BytesPerSecondMin: 1 << 40},
+	g := newRig(t, Settings{AnswerBytes: 4 << 30, WriteMax: 50 * time.Millisecond, BytesPerSecondMin: 1 << 40},
 		opener{h.Open, func(r *Request) { r.ReplyThen(func() { done <- struct{}{} }, big) }})
 	c := g.dial()
 	for i := range int32(8) {

@@ -14,8 +14,9 @@ const (
 type queue struct {
 	ring     []*Request
 	head     int
-	queued   int // in the ring: read, and not yet taken by the writer
-	inFlight int // queued, or being written
+	queued   int   // in the ring: read, and not yet taken by the writer
+	inFlight int   // queued, or being written
+	owed     int64 // bytes of answers that were not reserved and are not yet written
 
 	space sync.Cond // the reader waits for inFlight to fall
 	ready sync.Cond // the writer waits for the head to be ready
@@ -52,11 +53,12 @@ func (q *queue) drop() (answered []*Request) {
 }
 
 // waitSpace blocks while the connection has as many requests in flight as it
-// may, and returns whether it is still to be read.
+// may, or its client has taken so little of their answers that others may have to
+// wait for the memory, and returns whether it is still to be read.
 func (c *Conn) waitSpace() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.inFlight == len(c.ring) && !c.ending && !c.closed {
+	for (c.inFlight == len(c.ring) || c.owed > c.s.replies.total/owedPart) && !c.ending && !c.closed {
 		c.space.Wait()
 	}
 	return !c.ending && !c.closed

@@ -100,15 +100,38 @@ func (c *Conn) readFrame() error {
 		return fmt.Errorf("%w: API key %d, %d bytes, at most %d", ErrFrameTooLarge, p.key, length, limits.FrameBytesMax)
 	}
 
-	if !c.awaitReplies(limits.AnswerSmall) {
-		return errEnding
+	// What of the frame fits into the connection's own buffer comes first: nothing
+	// is taken for a client that sends it slowly.
+	if err := c.awaitStart(length - prefixBytes); err != nil {
+		return err
 	}
-
 	r := &Request{
 		Key: p.key, Version: p.version, CorrelationID: p.correlationID,
 		FrameBytes: length, Unsupported: unsupported, Conn: c,
 	}
-	if err := c.readBody(r, length-prefixBytes, limits); err != nil {
+	if limits.AnswerSmall || c.in.Buffered() < length-prefixBytes {
+		if !c.awaitReplies(limits.AnswerSmall) {
+			return errEnding
+		}
+		return c.handle(r, limits)
+	}
+	// A few bytes may ask for much: only some of those are answered at a time, so
+	// that the memory of the answers is seen to be gone before all are, and so that
+	// they do not keep everybody else's goroutines waiting.
+	turn, ok := c.s.turns.take(1, c.stop)
+	if !ok {
+		return errEnding
+	}
+	defer c.s.turns.give(turn)
+	if !c.awaitReplies(false) {
+		return errEnding
+	}
+	return c.handle(r, limits)
+}
+
+// handle reads the rest of a frame and serves it.
+func (c *Conn) handle(r *Request, limits Limits) error {
+	if err := c.readBody(r, r.FrameBytes-prefixBytes, limits); err != nil {
 		return err
 	}
 	if !c.push(r) {
@@ -210,6 +233,19 @@ func (c *Conn) readPrefix() (length int, p prefix, err error) {
 	return length, p, nil
 }
 
+// awaitStart waits for as much of a frame as the connection's buffer takes.
+func (c *Conn) awaitStart(n int) error {
+	start := min(n, readAheadBytes)
+	if c.in.Buffered() >= start {
+		return nil
+	}
+	if !c.arm(c.s.set.ReadMax) {
+		return errEnding
+	}
+	_, err := c.in.Peek(start)
+	return inFrame(err)
+}
+
 // awaitReplies waits while answers that clients do not take use up the memory
 // that there is for them: twice over, for a request whose answer is small.
 func (c *Conn) awaitReplies(small bool) bool {
@@ -226,19 +262,10 @@ func (c *Conn) awaitReplies(small bool) bool {
 // readBody takes memory for the rest of the frame, reads it and parses the rest
 // of the header. If it fails it has given the memory back.
 //
-// A client that announces a frame and sends nothing of it holds no memory: the
-// start must have come. What is charged beyond the frame's own bytes is taken
+// A client that announces a frame and sends nothing of it holds no memory: its
+// start has come. What is charged beyond the frame's own bytes is taken
 // when they are there, from a budget that no frame on its way draws on.
 func (c *Conn) readBody(r *Request, n int, limits Limits) error {
-	start := min(n, readAheadBytes)
-	if c.in.Buffered() < start {
-		if !c.arm(c.s.set.ReadMax) {
-			return errEnding
-		}
-		if _, err := c.in.Peek(start); err != nil {
-			return inFrame(err)
-		}
-	}
 	r.budget = c.s.arriving
 	if limits.FrameBytesMax > c.s.set.SmallFrameBytesMax {
 		r.budget = c.s.large
@@ -373,6 +400,8 @@ func (c *Conn) discard() bool {
 // inFrame names an error that interrupted a frame.
 func inFrame(err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrSlow
 	case errors.Is(err, io.EOF):

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -37,6 +38,8 @@ type Server struct {
 	// reserved is the memory of answers that was asked for before they were made;
 	// replies is that of all others.
 	reserved, replies *budget
+	// turns are those of requests of few bytes with answers of any size.
+	turns *budget
 
 	wg     sync.WaitGroup // goroutines of connections; added to under mu
 	closed chan struct{}  // closed by Shutdown
@@ -70,6 +73,7 @@ func NewServer(set Settings, h Handler, log *slog.Logger) *Server {
 	small, large := s.set.budgets()
 	s.arriving, s.small, s.large = newBudget(small), newBudget(small), newBudget(large)
 	s.replies = newBudget(max(s.set.AnswerBytes/4, 1))
+	s.turns = newBudget(max(4, 2*int64(runtime.GOMAXPROCS(0))))
 	s.reserved = newBudget(max(s.set.AnswerBytes-s.replies.total, 1))
 	return s
 }

@@ -30,6 +30,9 @@ func (s *Server) Stats() Stats {
 	large, w3 := s.large.state()
 	replies, w4 := s.replies.state()
 	reserved, w5 := s.reserved.state()
+	if w4 > 0 {
+		w4 += s.turns.waiters()
+	}
 	return Stats{
 		Connections: n, SmallBytes: small, LargeBytes: large, ArrivingBytes: arriving, AnswerBytes: reserved + replies,
 		Waiting: w1 + w2 + w3 + w4, AnswersWaiting: w5,

@@ -95,7 +95,7 @@ func (c *Conn) writeAll(tcp *net.TCPConn, bytes int64, most time.Duration) error
 	began, written := time.Now(), int64(0)
 	for {
 		since := time.Since(began)
-		waiters := c.s.reserved.waiters() + c.s.replies.waiters()
+		waiters := c.s.waitingForAnswers()
 		if since >= most || waiters > 0 && since > c.s.set.pressed(waiters, bytes, total, written, takePart) {
 			return ErrSlow
 		}
@@ -107,6 +107,16 @@ func (c *Conn) writeAll(tcp *net.TCPConn, bytes int64, most time.Duration) error
 			return err
 		}
 	}
+}
+
+// waitingForAnswers returns how many wait for the memory of answers, those
+// included whose turn it is then.
+func (s *Server) waitingForAnswers() int {
+	n := s.replies.waiters()
+	if n > 0 {
+		n += s.turns.waiters()
+	}
+	return n + s.reserved.waiters()
 }
 
 // writeThrough puts small parts together and passes large ones on.

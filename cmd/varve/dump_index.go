@@ -39,7 +39,7 @@ func dumpIndex(d *dumper) error {
 		return d.damage(0, "the magic is not %s", indexMagic)
 	case le.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli):
 		return d.damage(0, "the checksum of the header is wrong")
-	case le.Uint32(b[8:]) != 1:
+	case le.Uint32(b[8:]) != 1 && le.Uint32(b[8:]) != 2:
 		return d.damage(0, "version %d is not known", le.Uint32(b[8:]))
 	}
 	if err := d.item("index", 0, field{"version", le.Uint32(b[8:])}, field{"base_offset", base}); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/varvelog/varve/broker/repair"
 	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -35,26 +36,28 @@ when partitions answer KAFKA_STORAGE_ERROR. The broker must be stopped. Everythi
 is read: write-ahead log, checkpoints, segments and indexes of every partition.
 Then it says what is damaged, what would be lost, and what is whole.
 
-Nothing is changed without --accept-loss. Before you use that, try to get the
-damaged files back: from a snapshot, a backup, or a disk that reads again. With
---accept-loss the directory is made usable again: what is whole stays, what is
-damaged is dropped, and a copy of it goes to quarantine/ in the data directory,
-with the report. Groups that the damage did not touch lose nothing. A partition
-that lost the end of its log goes on behind what is left, in a new leader epoch;
-one whose segment is damaged has a hole there, which consumers pass.
+With --dry-run nothing is changed. Without it, what can be put right without loss
+is: a single flipped bit, for instance. If anything is lost, nothing is changed
+without --accept-loss. Before you use that, try to get the damaged files back: from
+a snapshot, a backup, or a disk that reads again. With --accept-loss the directory
+is made usable again: what is whole stays, what is damaged is dropped, and a copy
+of it goes to quarantine/ in the data directory, with the report. Groups that the
+damage did not touch lose nothing. A partition that lost the end of its log goes on
+behind what is left, in a new leader epoch; one whose segment is damaged has a hole
+there, which consumers pass.
 
 The exit code is 0 if there is nothing to repair or all was repaired, 3 if repair
 is needed and nothing was changed, 1 if it failed or cannot be repaired. A repair
 that was interrupted is simply run again. docs/repair.md tells more.
 
 Examples:
-   varve repair --data varve-data
-   varve repair --data varve-data --output json
+   varve repair --data varve-data --dry-run
+   varve repair --data varve-data --dry-run --output json
    varve repair --data varve-data --accept-loss
-   varve repair --config /etc/varve.yaml --dry-run`,
+   varve repair --config /etc/varve.yaml`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data", Usage: "the data `DIR`; without it log.dirs, as for varve serve"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "only report; this is what happens without --accept-loss too"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "only report, change nothing"},
 			&cli.BoolFlag{Name: "accept-loss", Usage: "repair, and give up what the report says is lost"},
 			&cli.StringFlag{Name: "config", Usage: "read settings from a YAML `FILE`, as for varve serve"},
 			&cli.StringFlag{Name: "properties", Usage: "read settings from a Kafka server.properties `FILE`"},
@@ -84,13 +87,14 @@ func runRepair(c *cli.Context) error {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return usageError{fmt.Errorf("%s is no data directory; name it with --data DIR", dir)}
 	}
-	fs, err := vfs.OS(dir)
+	disk, err := vfs.OS(dir)
 	if err != nil {
 		return fmt.Errorf("open the data directory %s: %w", dir, err)
 	}
-	if closer, ok := fs.(io.Closer); ok {
+	if closer, ok := disk.(io.Closer); ok {
 		defer closer.Close()
 	}
+	fs := failpoint.FS(disk, dir)
 	id, err := repair.ReadIdentity(fs)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
@@ -119,7 +123,7 @@ func repairIn(c *cli.Context, out output, fs vfs.FS, o repair.Options) error {
 	if err != nil {
 		return err
 	}
-	act := r.Needed && r.Obstacle == "" && c.Bool("accept-loss") && !c.Bool("dry-run")
+	act := r.Needed && r.Obstacle == "" && !c.Bool("dry-run") && (c.Bool("accept-loss") || !r.Loses())
 	if act {
 		if err := repair.Repair(fs, o, r); err != nil {
 			return fmt.Errorf("%w; what was damaged is still there or in %s: run it again", err, r.Quarantine)
@@ -182,7 +186,7 @@ func printRepair(out output, r *repair.Report) error {
 	case r.Loses():
 		line("`varve repair --accept-loss` gives up what is lost, and keeps everything else.")
 	default:
-		line("`varve repair --accept-loss` puts it right; nothing is lost.")
+		line("`varve repair` without --dry-run puts it right; nothing is lost.")
 	}
 	_, err := fmt.Fprint(out.data, b.String())
 	return err

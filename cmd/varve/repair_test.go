@@ -75,8 +75,8 @@ func (p program) serving(dir string) (address string, kill func()) {
 	}
 }
 
-// spoil changes a byte of the log's file that holds some text.
-func spoil(t *testing.T, dir, text string) {
+// spoil flips bits of the first byte of some text in a file of the log.
+func spoil(t *testing.T, dir, text string, bits byte) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "wal", "*.wal"))
 	if err != nil {
@@ -88,7 +88,7 @@ func spoil(t *testing.T, dir, text string) {
 			t.Fatal(err)
 		}
 		if at := bytes.Index(b, []byte(text)); at >= 0 {
-			b[at] ^= 0x20
+			b[at] ^= bits
 			if err := os.WriteFile(name, b, 0o640); err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +122,18 @@ func TestRepairOfARealBroker(t *testing.T) {
 	if out, code := p.call("repair", "--data", dir); code != 0 || !strings.Contains(out, "Nothing needs repair") {
 		t.Fatalf("repair of a whole directory says %q with code %d", out, code)
 	}
-	spoil(t, dir, "three-is-damaged")
+	flipped := filepath.Join(t.TempDir(), "flipped")
+	if err := os.CopyFS(flipped, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, flipped, "three-is-damaged", 0x20)
+	if out, code := p.call("repair", "--data", flipped, "--dry-run"); code != exitRepair || !strings.Contains(out, "corrected a flipped bit") {
+		t.Errorf("repair of a flipped bit would say %q with code %d", out, code)
+	}
+	if out, code := p.call("repair", "--data", flipped); code != 0 || !strings.Contains(out, "Repaired") {
+		t.Errorf("repair of a flipped bit says %q with code %d", out, code)
+	}
+	spoil(t, dir, "three-is-damaged", 0x21)
 	out, code := p.call("serve", "--set", "log.dirs="+dir, "--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "http.listen=127.0.0.1:0")
 	if code != exitFailed || !strings.Contains(out, "varve repair --accept-loss") {
 		t.Fatalf("serve says %q with code %d", out, code)

@@ -22,6 +22,10 @@ const (
 	TierPutName    Name = "tier.put.name"   // it is synced and has no name
 	TierPutDir     Name = "tier.put.dir"    // it has a name that is not synced
 	TierDelete     Name = "tier.delete"     // an object is about to be deleted
+	RepairKept     Name = "repair.kept"     // a repair has put copies of what is damaged aside
+	RepairSegments Name = "repair.segments" // it has written damaged segments again
+	RepairPrepared Name = "repair.prepared" // it has written a new log, which does not count yet
+	RepairCounts   Name = "repair.counts"   // the new log counts, the old one is still there
 )
 
 // Code lists the places above.
@@ -29,6 +33,7 @@ func Code() []Name {
 	return []Name{
 		CommitDone, CommitReplied, CheckpointDone, SegmentDone, SyncDone, PrepareDone, TierUploaded, TierDiscarded,
 		LettersBuilt, OutboxLanded, GroupLanded, GroupAnswered, TierPutWrite, TierPutSync, TierPutName, TierPutDir, TierDelete,
+		RepairKept, RepairSegments, RepairPrepared, RepairCounts,
 	}
 }
 

@@ -25,6 +25,8 @@ const (
 	DropKeepsLogStart     Name = "drop-keeps-log-start"     // the log goes on to begin in a cold tier that was given up
 	SnapshotBeforeDurable Name = "snapshot-before-durable"  // a snapshot is acknowledged before a checkpoint holds it
 	ForgetUndeleted       Name = "forget-undeleted"         // a tombstone, or a deleted topic, is forgotten although its objects were not deleted
+	BlocksTrusted         Name = "blocks-trusted"           // what is read from the object store is not compared with its checksums
+	ColdBelowStart        Name = "cold-below-start"         // the cold tier is read below the log start
 )
 
 // All lists every planted bug.
@@ -32,6 +34,6 @@ func All() []Name {
 	return append([]Name{
 		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
 		CorruptAsTorn, SharedSyncEarly, UnlinkEarly, RetentionNeedsSpace, NoDeduplication, SettingsReadAtApply,
-		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, DropKeepsLogStart, ForgetUndeleted, SnapshotBeforeDurable,
+		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, DropKeepsLogStart, ForgetUndeleted, BlocksTrusted, ColdBelowStart, SnapshotBeforeDurable,
 	}, state()...)
 }

@@ -9,6 +9,10 @@ const (
 	ProposedTwice    Name = "proposed-twice"     // a retry of a batch in flight is proposed again
 	UploadUnverified Name = "upload-unverified"  // an upload counts whose object was not read back
 	ReusedReplicaID  Name = "reused-replica-id"  // two replicas get one id
+	EpochsTrusted    Name = "epochs-trusted"     // leader epochs in segment files are not compared with the partition's
+	OffsetsTrusted   Name = "offsets-trusted"    // base offsets in segment files are not compared with the index
+	OldImageJudges   Name = "old-image-judges"   // a broker whose metadata lags takes an origin that was forgotten for a new one
+	TargetMoves      Name = "target-moves"       // letters go to another partition when their topic gets more
 )
 
 // Directed is a planted bug with the test that finds it.
@@ -25,5 +29,9 @@ func AllDirected() []Directed {
 		{ProposedTwice, "broker/partition", "TestRetryInFlight"},
 		{UploadUnverified, "tiering/offload", "TestS1TamperedObjectsAreNotCommitted"},
 		{ReusedReplicaID, "broker/metadata", "TestCreateTopic"},
+		{EpochsTrusted, "broker/partition", "TestWrongEpochIsDamage"},
+		{OffsetsTrusted, "broker/storage", "TestPlacementFlipsAreFound"},
+		{OldImageJudges, "broker/partition", "TestOldMetadataJudgesNoOrigins"},
+		{TargetMoves, "broker/node", "TestLettersOnceWhenTheirTopicGrows"},
 	}
 }

@@ -25,6 +25,7 @@ const (
 	OldTopicOffsets    Name = "old-topic-offsets"    // a new topic begins with the offsets of an old one of its name
 	CommitBeforeAppend Name = "commit-before-append" // an offset's commit is answered when it is proposed
 	OffsetRewound      Name = "offset-rewound"       // replay keeps the oldest of an offset's commits, not the newest
+	UnknownTopicGone   Name = "unknown-topic-gone"   // offsets of a topic that this broker does not know yet are taken for a deleted topic's
 	TrimBeforeSnapshot Name = "trim-before-snapshot" // a group log is cut before all of its snapshot is in it
 )
 
@@ -33,6 +34,6 @@ func state() []Name {
 		ClockAtApply, MarksIgnored, RefusedLetter, GenerationBack, ProducersForgotten, LettersTwice, TrimUndelivered, LeadEarly, AckBeforeSync,
 		LogRemovedEarly, BlockRewritten, OffsetsReused, RetentionTooMuch, NamesUnsynced, TailAsSent,
 		FencedCommit, FencedInstance, AssignedEarly, JoinWithoutEnd, GroupsNotReplayed, OldTopicOffsets, CommitBeforeAppend,
-		OffsetRewound, TrimBeforeSnapshot,
+		OffsetRewound, UnknownTopicGone, TrimBeforeSnapshot,
 	}
 }

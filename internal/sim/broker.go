@@ -33,7 +33,13 @@ func (b *broker) config() node.Config {
 	e := replog.DefaultConfig(b.server.disk.fs)
 	e.WAL.Entropy = s.rng.entropy.Uint64
 	e.WAL.FirstFileBytes, e.WAL.FileBytes, e.WAL.BytesMax, e.WAL.ReserveBytes = p.firstFile, p.file, p.walMax, p.reserve
+	if p.keepBytes > 0 {
+		e.KeepBytes = p.keepBytes
+	}
 	e.WaitBytesMax, e.WaitMax, e.TasksMax, e.DiskReserve = p.waitBytes, p.waitMax, p.tasks, p.diskReserve
+	if p.lagBytes > 0 {
+		e.KeepBytes = p.lagBytes
+	}
 	return node.Config{
 		Engine: e, ID: b.server.id, ClusterID: "sim", QueueBytesMax: p.queueBytes, MaintainEvery: p.maintain,
 		Cache:     storage.Limits{TailBytes: p.tailBytes, OpenFiles: 4, IndexBytes: 4096},
@@ -146,6 +152,9 @@ func (b *broker) start(t replog.Task) {
 	}
 	if p.stutter && r.IntN(20) == 0 {
 		done += mean(r, 100*time.Millisecond)
+	}
+	if p.slowCommit > 0 && t.Class() == replog.ClassCommit {
+		do += mean(b.s.rng.rare, p.slowCommit)
 	}
 	if wait := b.server.disk.stalled.Sub(b.s.now); wait > 0 && (t.Class() == replog.ClassCommit || t.Class() == replog.ClassSync) {
 		if b.s.rng.nodes.IntN(2) == 0 { // the writes before it stall too

@@ -42,7 +42,7 @@ func (c *attempt) settle(now time.Time, err error) {
 func unsure(err error) bool {
 	for _, e := range []error{
 		group.ErrUnknownMember, group.ErrIllegalGeneration, group.ErrRebalanceInProgress, group.ErrFencedInstance, group.ErrGroupNotFound,
-		group.ErrNonEmptyGroup, group.ErrSubscribed, group.ErrOverloaded, coordinator.ErrTooLarge, errGone,
+		group.ErrNonEmptyGroup, group.ErrSubscribed, group.ErrUnknownTopic, group.ErrOverloaded, coordinator.ErrTooLarge, errGone,
 	} {
 		if errors.Is(err, e) {
 			return false

@@ -152,12 +152,12 @@ func (s *run) checkOutboxes() {
 // vanished reports whether an idempotent producer's batches from one sequence to
 // another may have left nothing in the log.
 func (s *run) vanished(p *part, producer int64, epoch int16, from, to int32) bool {
-	if !s.chained(p.topic) {
+	if !s.chained(p.topic) && !p.cut {
 		return false
 	}
 	for from != to {
 		b := p.bySequence[sequence{producer, epoch, from}]
-		if b == nil || !s.mayVanish(b) {
+		if b == nil || !b.given && !s.mayVanish(b) {
 			return false
 		}
 		from = b.header.LastSequence() + 1

@@ -16,13 +16,6 @@ var errPower = errors.New("sim: power lost")
 // errSync is an injected failure of a sync.
 var errSync = errors.New("sim: sync failed")
 
-// flip is a bit that reads wrong until it is written again.
-type flip struct {
-	name string
-	off  int64
-	bit  int64
-}
-
 // disk is the broker's disk, with what goes wrong on it.
 type disk struct {
 	s    *run
@@ -36,6 +29,7 @@ type disk struct {
 	failSync  int    // that many syncs from now one fails; 0: none
 	failUnder string // of files below this directory
 	flips     []flip
+	rare      rareDisk
 	stalled   time.Time // syncs do not return before
 }
 
@@ -48,7 +42,7 @@ func newDisk(sv *server, capacity int64) *disk {
 
 func (d *disk) use(mem *vfs.Mem) {
 	d.mem, d.fs = mem, vfs.NewFaulty(mem, d.inject)
-	d.lost, d.cut, d.cutSync, d.failSync = false, 0, false, 0
+	d.lost, d.cut, d.cutSync, d.failSync, d.rare = false, 0, false, 0, rareDisk{}
 }
 
 // inject is asked before each operation of the broker.
@@ -80,38 +74,18 @@ func (d *disk) inject(op vfs.Op) error {
 				return &vfs.LostSync{Err: errSync}
 			}
 		}
-	case vfs.OpRead:
-		for _, f := range d.flips {
-			if f.name == op.Name && op.Off <= f.off && f.off < op.Off+op.Len {
-				return &vfs.Corrupt{Bit: (f.off-op.Off)*8 + f.bit}
-			}
-		}
-	case vfs.OpRename: // bits are in blocks, not in names
-		kept := d.flips[:0]
-		for _, f := range d.flips {
-			switch f.name {
-			case op.NewName:
-				continue
-			case op.Name:
-				f.name = op.NewName
-			}
-			kept = append(kept, f)
-		}
-		d.flips = kept
-	case vfs.OpWrite:
-		for i, f := range d.flips {
-			if f.name == op.Name && op.Off <= f.off && f.off < op.Off+op.Len {
-				d.flips = append(d.flips[:i:i], d.flips[i+1:]...)
-				break
-			}
-		}
 	}
-	return nil
+	if err := d.injectFlips(op); err != nil {
+		return err
+	}
+	return d.injectRare(op)
 }
 
 // heal ends all that goes wrong on the disk, and all that is about to.
 func (d *disk) heal() {
-	d.cut, d.cutSync, d.failSync, d.flips, d.stalled = 0, false, 0, nil, time.Time{}
+	d.cut, d.cutSync, d.failSync, d.stalled = 0, false, 0, time.Time{}
+	d.rare.cut, d.rare.failDir = cutNowhere, 0
+	d.unflip()
 }
 
 // damaged reports whether something below a directory reads wrong.
@@ -124,18 +98,10 @@ func (d *disk) damaged(under string) bool {
 	return false
 }
 
-// powerLoss leaves of the disk what survives. Bits of the write-ahead log read
-// right again, since the later write that proved theirs durable may be lost: a
-// flip in the newest durable write cannot be told from a torn tail.
+// powerLoss leaves of the disk what survives.
 func (d *disk) powerLoss(how vfs.CrashOptions) {
-	kept := d.flips[:0]
-	for _, f := range d.flips {
-		if !strings.HasPrefix(f.name, "wal/") {
-			kept = append(kept, f)
-		}
-	}
-	d.flips = kept
 	d.use(d.mem.Crash(d.s.rng.disk, how))
+	d.surviveFlips()
 	d.s.stats.PowerLosses++
 }
 

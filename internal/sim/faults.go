@@ -54,7 +54,7 @@ func (s *run) fault() {
 // mend puts bits right again, and starts the broker again if a partition could
 // not be opened for them.
 func (sv *server) mend() {
-	sv.disk.flips = nil
+	sv.disk.unflip()
 	sv.log("disk: reads right again")
 	if sv.broker != nil && sv.broker.unopened() {
 		sv.down(false)
@@ -79,11 +79,17 @@ func (s *run) victim() *server {
 	return s.servers[s.rng.nodes.IntN(len(s.servers))]
 }
 
+// small reports whether the machine's disk gets full.
+func (sv *server) small() bool {
+	return sv.s.plan.full && (sv.s.alone() || sv.s.plan.smallDisks[int(sv.id)])
+}
+
 // squeeze leaves little space on the disk, but always enough for what the
-// topics keep and for the write-ahead log.
+// topics keep and for the write-ahead log. A replica that lags needs room for
+// what it copies beside what it has.
 func (sv *server) squeeze() {
 	s := sv.s
-	if !s.plan.full {
+	if !sv.small() {
 		return
 	}
 	var files, segments int64
@@ -100,7 +106,11 @@ func (sv *server) squeeze() {
 		segments = min(segments, parts*2*16<<10)
 	}
 	files += segments
-	need := s.plan.walMax + s.plan.file + s.plan.diskReserve + parts*(16+2*16+3*8)<<10
+	each := int64(16+2*16+3*8) << 10
+	if !s.alone() {
+		each = 2*each + s.plan.lagBytes
+	}
+	need := s.plan.walMax + s.plan.file + s.plan.diskReserve + parts*each
 	sv.disk.ballast(max(need-files, 0))
 	free, _ := sv.disk.mem.Free()
 	sv.log("disk: %d bytes left, %d used", free, files)
@@ -118,7 +128,7 @@ func (sv *server) stop() {
 	var wait func()
 	left := 200
 	wait = func() {
-		if left--; left == 0 {
+		if left--; left == 0 || !sv.stopping { // it takes too long, or there are to be no more faults
 			sv.stopping = false
 			return
 		}

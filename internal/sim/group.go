@@ -93,10 +93,11 @@ type simGroup struct {
 	processedOf map[place]*part           // and whose they are
 	owners      map[int]*generation       // told, of this incarnation
 	newest      int                       // generation told to anybody, of this incarnation
-	assigned    []place                   // what there was when a leader assigned last
+	assigned    map[int][]place           // by an assignment's id: what there was to assign
 	preparing   preparing                 // what C3 saw last
 	at          *broker                   // that coordinated it last
 	served      map[ident.Epoch]time.Time // when one who leads its partition first did
+	servedBy    *server                   // the last who began to
 }
 
 // slot is a place for one member: a process, and after it crashed another one.
@@ -105,6 +106,7 @@ type slot struct {
 	n        int
 	instance string // "": a dynamic member
 	proc     *proc  // the newest; older ones may be zombies
+	commits  int    // that were accepted
 }
 
 // startGroups starts the consumers.
@@ -116,7 +118,7 @@ func (s *run) startGroups() {
 		g := &simGroup{
 			w: w, id: fmt.Sprintf("group-%d-%d", i, w.rng.IntN(100)), simple: w.rng.IntN(5) == 0, cooperative: w.rng.IntN(2) == 0,
 			session: max(w.plan.sessionMax/time.Duration(1+w.rng.IntN(2)), 500*time.Millisecond), rebalance: w.plan.rebalanceMax,
-			registers: map[place]*register{}, processed: map[place]map[int64]bool{}, processedOf: map[place]*part{}, served: map[ident.Epoch]time.Time{}, owners: map[int]*generation{}, newest: -1,
+			registers: map[place]*register{}, processed: map[place]map[int64]bool{}, processedOf: map[place]*part{}, served: map[ident.Epoch]time.Time{}, owners: map[int]*generation{}, assigned: map[int][]place{}, newest: -1,
 		}
 		w.groups = append(w.groups, g)
 		members := 1
@@ -137,6 +139,7 @@ func (s *run) startGroups() {
 	}
 	s.after(0, w.watch)
 	s.after(w.plan.adminEvery, w.adminTurn)
+	w.startLag()
 	if w.plan.crashEvery > 0 {
 		s.after(w.plan.crashEvery, w.crashTurn)
 	}

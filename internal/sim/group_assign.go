@@ -66,6 +66,7 @@ func (g *simGroup) assign(members []group.JoinMember) []group.Assignment {
 	g.w.nextID++
 	id := g.w.nextID
 	want := g.wanted()
+	g.assigned[id] = slices.Clone(want)
 	slices.SortFunc(want, comparePlaces)
 	members = slices.Clone(members)
 	slices.SortFunc(members, func(a, b group.JoinMember) int { return strings.Compare(a.MemberID, b.MemberID) })

@@ -238,6 +238,12 @@ func (g *simGroup) commit(p *proc, generation int, commits []*attempt, done func
 		})
 	}, func(err error) {
 		w.s.log("group %s: commit %d: %v %v", g.id, commits[0].id, err, errs)
+		if err == nil && p != nil {
+			if w.s.stats.GroupCommits++; p.slot.commits == 0 {
+				w.s.stats.Committers++
+			}
+			p.slot.commits++
+		}
 		for i, c := range open {
 			at := err
 			if err == nil && i < len(errs) {

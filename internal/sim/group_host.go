@@ -89,9 +89,28 @@ func (h *groupHost) Replica(id ident.Partition) *node.Replica { return h.b.node.
 // Post implements coordinator.Broker: what is posted comes in order.
 func (h *groupHost) Post(f func()) { h.b.later(10*time.Microsecond, f) }
 
-// Command implements coordinator.Broker.
+// Command implements coordinator.Broker: commands go to the controller, and its
+// answer comes back, if it does not end before.
 func (h *groupHost) Command(c metadata.Command, done func(metadata.Result)) {
-	h.Post(func() { h.b.node.Command(c, done) })
+	h.Post(func() {
+		s := h.w.s
+		to := s.controller()
+		if to == nil {
+			done(metadata.Result{Err: node.ErrNotReady})
+			return
+		}
+		answered := false
+		answer := func(r metadata.Result) {
+			if !answered {
+				answered = true
+				done(r)
+			}
+		}
+		s.command(to, c, func(r metadata.Result) { h.Post(func() { answer(r) }) })
+		if !s.alone() {
+			h.b.later(commandTime, func() { answer(metadata.Result{Err: node.ErrNotReady}) })
+		}
+	})
 }
 
 // Run implements coordinator.Broker.
@@ -130,7 +149,12 @@ func (h *groupHost) advance() {
 // observe is told what happens to groups.
 func (h *groupHost) observe(e group.Event) {
 	h.w.s.log("group %s: event %d, member %s, generation %d, %s", e.GroupID, e.Kind, e.MemberID, e.Generation, e.Reason)
-	if e.Kind == group.EventDeleted {
+	switch e.Kind {
+	case group.EventRebalance:
+		h.w.s.stats.Rebalances++
+	case group.EventStable:
+		h.w.s.stats.Generations++
+	case group.EventDeleted:
 		for _, g := range h.w.groups {
 			if g.id == e.GroupID {
 				g.incarnate()
@@ -216,6 +240,11 @@ func (w *groupWorld) ask(g *simGroup, what string, patience time.Duration, do fu
 			}
 			if epoch := h.epoch(g); g.served[epoch].IsZero() {
 				g.served[epoch] = s.now
+				if g.servedBy != nil && g.servedBy != a.life.server {
+					s.stats.CoordinatorMoves++
+					s.log("group %s: node %d coordinates it now, node %d did", g.id, a.life.server.id, g.servedBy.id)
+				}
+				g.servedBy = a.life.server
 				g.mayBeAnother()
 			}
 			do(h, now, sh, answer)

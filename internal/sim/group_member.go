@@ -27,7 +27,7 @@ type proc struct {
 	generation int
 	attempt    int // to join; answers to earlier ones do not count
 	leads      bool
-	assigned   []place // as the leader: what there was to assign
+	assigned   []place // what there was to assign when that was made
 	given      []place // its assignment
 	owned      map[place]*position
 	late       []*attempt // to commit for an earlier generation
@@ -164,12 +164,8 @@ func (p *proc) sync(j group.JoinResponse) {
 		GroupID: g.id, MemberID: p.memberID, InstanceID: p.slot.instance, Generation: j.Generation,
 		ProtocolType: j.ProtocolType, Protocol: j.Protocol,
 	}
-	if p.leads = j.Leader == p.memberID; p.leads {
-		if !j.SkipAssignment {
-			g.assigned = g.wanted()
-			r.Assignments = g.assign(j.Members)
-		}
-		p.assigned = g.assigned
+	if p.leads = j.Leader == p.memberID; p.leads && !j.SkipAssignment {
+		r.Assignments = g.assign(j.Members)
 	}
 	p.attempt++
 	attempt := p.attempt
@@ -196,6 +192,7 @@ func (p *proc) told(assignment []byte) {
 	id, list := decodeAssignment(assignment)
 	p.log("assignment %d of generation %d: %v", id, p.generation, list)
 	p.state, p.synced, p.given = stable, p.w.s.now, list
+	p.assigned = p.slot.g.assigned[id] // of the one that counts: a later one may have come to nothing
 	if len(p.late) > 0 && p.before < p.generation && p.w.rng.IntN(3) == 0 {
 		// Something that was held up commits what the member had before, which
 		// must not count: another may have it by now.

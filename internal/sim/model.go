@@ -62,6 +62,7 @@ type part struct {
 	told       []borders    // by epoch
 	deleteUpTo ident.Offset // of any DeleteRecords that was asked for
 	layout     layout
+	cut        bool // a repair gave up some of it
 
 	tier         tierSeen
 	lowest       ident.Offset     // base of the first segment that was ever in the tier
@@ -91,6 +92,7 @@ type batch struct {
 	sent, refused int            // attempts, and those refused for good
 	acks          []ident.Offset // offsets told
 	seen          []ident.Offset // where it was read
+	given         bool           // a repair may have given it up
 	done          bool           // the producer got its answer, or gave up
 	flying        bool           // an answer is awaited
 }

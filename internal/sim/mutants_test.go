@@ -43,6 +43,7 @@ var (
 	// the time of a run.
 	chainCrashes = profile{name: "crashes", fits: func(_ uint64, p *plan) bool { return p.chains && p.nodes == 1 }, bias: crashOften}
 	groupCrashes = profile{name: "crashes", fits: func(seed uint64, p *plan) bool { return drawGroups(seed, p).groups > 0 && p.nodes == 1 }, bias: crashOften}
+	groupNodes   = profile{name: "groups", fits: func(seed uint64, p *plan) bool { return drawGroups(seed, p).groups > 0 && p.nodes > 1 }}
 	groupPlans   = profile{name: "groups", fits: func(seed uint64, p *plan) bool { return drawGroups(seed, p).groups > 0 }}
 )
 
@@ -52,11 +53,12 @@ var profiles = map[mutant.Name]profile{
 	mutant.EvictUncopied:       tierPlans, mutant.CommitOutOfOrder: tierPlans, mutant.CommitFailedUpload: tierPlans,
 	mutant.DiscardWithoutGrace: tierPlans, mutant.DiscardNamed: tierPlans, mutant.DiscardUnknown: tierPlans,
 	mutant.DropKeepsLogStart: tierPlans, mutant.ForgetUndeleted: tierPlans,
+	mutant.BlocksTrusted: tierPlans, mutant.ColdBelowStart: tierPlans,
 	mutant.RefusedLetter: chainPlans, mutant.GenerationBack: chainPlans, mutant.LettersTwice: chainCrashes, mutant.TrimUndelivered: chainCrashes,
 	mutant.SnapshotBeforeDurable: powerPlans, mutant.AckBeforeSync: powerPlans,
 	mutant.FencedCommit: groupPlans, mutant.FencedInstance: groupPlans, mutant.AssignedEarly: groupCrashes, mutant.JoinWithoutEnd: groupPlans,
 	mutant.GroupsNotReplayed: groupPlans, mutant.OldTopicOffsets: groupCrashes, mutant.CommitBeforeAppend: groupCrashes,
-	mutant.OffsetRewound: groupPlans, mutant.TrimBeforeSnapshot: groupCrashes,
+	mutant.UnknownTopicGone: groupNodes, mutant.OffsetRewound: groupPlans, mutant.TrimBeforeSnapshot: groupCrashes,
 }
 
 // crashOften is the bias of chainCrashes and groupCrashes.

@@ -34,6 +34,7 @@ func stream(seed, which uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, w
 // plan is what a seed decides in advance.
 type plan struct {
 	planNodes
+	planRare
 	length    time.Duration // of the part with load and faults
 	producers int
 	topics    int
@@ -83,10 +84,10 @@ type plan struct {
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v; chains %v (%v, %v, outbox %d); tier %v (every %v, grace %v, %d uploads, %v, fails %d%%)%v",
+	return fmt.Sprintf("length %v, %d producers (%d of 10 idempotent), %d topics, wal %d/%d/%d, reserve %d, faults every %v: crash %d kill %v cut %v clean %v sync %v full %v flips %v %v disconnect %v; chains %v (%v, %v, outbox %d); tier %v (every %v, grace %v, %d uploads, %v, fails %d%%)%v%v",
 		p.length.Round(time.Millisecond), p.producers, p.idem, p.topics, p.firstFile, p.file, p.walMax, p.diskReserve, p.faultEvery.Round(time.Millisecond),
 		len(p.crash), p.kill, p.cut, p.clean, p.syncError, p.full, p.flipWAL, p.flipSegment, p.disconnect,
-		p.chains, p.chainDelay, p.loadDelay, p.outboxBytes, p.tier, p.tierEvery, p.tierGrace, p.uploadsMax, p.storeDelay, p.storeFails, &p.planNodes)
+		p.chains, p.chainDelay, p.loadDelay, p.outboxBytes, p.tier, p.tierEvery, p.tierGrace, p.uploadsMax, p.storeDelay, p.storeFails, &p.planNodes, &p.planRare)
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -147,6 +148,7 @@ func draw(seed uint64) *plan {
 	p.outboxBytes = pick(r, int64(1000), 20*kib, 1024*kib)
 	p.drawTier(r)
 	p.drawNodes(seed)
+	p.drawRare(seed)
 	if bias != nil {
 		bias(p)
 	}

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -22,6 +24,13 @@ type planNodes struct {
 	hadReserve int64
 	hadLength  time.Duration
 	hadFiles   [3]int64
+
+	// Of several nodes: which have a small disk, by id, in a plan with full disks;
+	// whether the write-ahead logs are small; and what leaders keep in memory for
+	// followers, 0 is the default.
+	smallDisks map[int]bool
+	smallLogs  bool
+	lagBytes   int64
 
 	// Machines.
 	machineEvery time.Duration // mean time between the faults below; 0: none
@@ -53,6 +62,9 @@ func (p *planNodes) String() string {
 		out += fmt.Sprintf("; machines every %v: pause %v stall %v clock %v together %v flips %v", p.machineEvery.Round(time.Millisecond), p.freeze, p.stall, p.clock, p.together, p.flipLive)
 	}
 	if p.nodes > 1 {
+		if p.smallLogs || p.smallDisks != nil {
+			out += fmt.Sprintf("; small logs %v, small disks %v, %d bytes kept", p.smallLogs, slices.Sorted(maps.Keys(p.smallDisks)), p.lagBytes)
+		}
 		out += fmt.Sprintf("; net %v in order %v, lost %d twice %d late %d (%v) of 1000, cuts every %v for %v: one way %v split %v slow %v leaders %v; requests time out after %v",
 			p.netDelay, p.netOrder, p.netLost, p.netTwice, p.netLate, p.netLateMax, p.netEvery.Round(time.Millisecond), p.netFor, p.netOneWay, p.netSplit, p.netSlow, p.netLeaders, p.requestTimeout)
 	}
@@ -77,11 +89,41 @@ func (p *plan) drawNodes(seed uint64) {
 		return
 	}
 	p.length = min(p.length, time.Minute)
-	// A follower must have room for a whole message beside what it keeps for a
-	// checkpoint.
-	p.firstFile, p.file, p.walMax = max(p.firstFile, 128<<10), max(p.file, 256<<10), max(p.walMax, 2<<20)
-	if p.full { // followers that lag need room for what they copy
-		p.full, p.diskReserve = false, 0
+	p.roomy()
+	p.drawSmall(r)
+}
+
+// roomy has disks that are never full, and logs of many files.
+func (p *plan) roomy() {
+	if p.nodes == 1 {
+		return
+	}
+	p.full, p.diskReserve, p.smallDisks, p.lagBytes = false, 0, nil, 0
+	p.smallLogs = false
+	p.firstFile, p.file, p.walMax = max(p.hadFiles[0], 128<<10), max(p.hadFiles[1], 256<<10), max(p.hadFiles[2], 2<<20)
+}
+
+// drawSmall draws small logs, down to two files as the settings allow it, and
+// small disks, for some nodes or all.
+func (p *plan) drawSmall(r *rand.Rand) {
+	small, file, files := r.IntN(2) == 0, pick(r, int64(128<<10), 256<<10), int64(pick(r, 2, 2, 3, 4, 8))
+	if p.tier { // manifests are in every checkpoint
+		file = 256 << 10
+	}
+	if small {
+		p.smallLogs = true
+		p.firstFile, p.file, p.walMax = 128<<10, file, files*file
+	}
+	keep, which := pick(r, int64(16<<10), 64<<10), 1+r.IntN(1<<p.nodes-1)
+	if !p.wasFull {
+		return
+	}
+	p.full, p.diskReserve, p.lagBytes = true, p.hadReserve, keep
+	p.smallDisks = map[int]bool{}
+	for i := range p.nodes {
+		if which>>i&1 == 1 {
+			p.smallDisks[i+1] = true
+		}
 	}
 }
 

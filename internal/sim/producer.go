@@ -36,6 +36,7 @@ type producer struct {
 	at     *server // that it believes to lead the partition, nil: it does not know
 	left   int     // batches to make
 	made   int     // batches
+	gap    int16   // one above the epoch in which a repair gave some of them up; 0: none
 
 	open []*batch // sent and not done, oldest first
 	wait time.Time
@@ -234,6 +235,8 @@ func (p *producer) answered(b *batch, err error) {
 	switch {
 	case err == nil:
 		p.finish(b)
+	case p.idem && errors.Is(err, partition.ErrOutOfOrder) && p.open[0] == b && b.header.ProducerEpoch+1 == p.gap:
+		p.bump() // what a repair gave up is missing before it
 	case p.idem && errors.Is(err, partition.ErrOutOfOrder) && p.open[0] == b:
 		p.s.fail("L5", "producer %d: its oldest batch without an answer, %d (epoch %d, sequence %d, sent %d times), is refused for ever: %v",
 			p.id, b.id, b.header.ProducerEpoch, b.header.BaseSequence, b.sent, err)

@@ -27,6 +27,7 @@ func (s *run) startReader() {
 		}
 	}
 	s.after(0, turn)
+	s.startColdReaders()
 }
 
 // readSome reads a few chunks of a partition.
@@ -76,6 +77,11 @@ func (s *run) offsets(p *part, b *broker) (partition.Offsets, *partition.Partiti
 // of the broker.
 func (s *run) read(p *part, b *broker, at *partition.Partition, from ident.Offset, o partition.Offsets, maxBytes int) (ident.Offset, bool) {
 	c, err := s.fetch(p, b, at, from, o.HighWatermark, maxBytes)
+	return s.received(p, b, from, o, c, err)
+}
+
+// received has every checker look at what was read.
+func (s *run) received(p *part, b *broker, from ident.Offset, o partition.Offsets, c fetched, err error) (ident.Offset, bool) {
 	s.stats.Reads++
 	if err != nil {
 		if disk := b.server.disk; disk.lost || errors.Is(err, errStore) || errors.Is(err, partition.ErrDamaged) && disk.damaged("partitions/"+p.id.Dir()) {

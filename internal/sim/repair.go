@@ -20,9 +20,9 @@ type given struct {
 	problem bool
 }
 
-// damageAndRepair ends a run of one node: bits of its disk read wrong for good,
-// an operator has it repaired, accepting the loss, and what the report does not
-// name is still there.
+// damageAndRepair ends a run of one node: its disk is damaged for good, an
+// operator has it repaired, accepting the loss, and what the report does not name
+// is still there.
 func (s *run) damageAndRepair() {
 	if !s.alone() || !s.plan.repair || s.plan.full {
 		return
@@ -33,14 +33,20 @@ func (s *run) damageAndRepair() {
 	sv.disk.killed()
 	s.disconnected(sv)
 	s.rng.fault, s.ending = r, false // whatever is drawn for flips is the repair's
-	log := 0                         // bits of the write-ahead log
+	log := 0                         // places of the write-ahead log
 	for range 1 + r.IntN(3) {
-		if r.IntN(3) > 0 {
+		switch r.IntN(5) {
+		case 0:
 			if sv.disk.flipInWAL() {
 				log++
 			}
-		} else {
+		case 1:
 			sv.disk.flipInSegment()
+		default:
+			if d, ok := sv.disk.spoil(r, true); ok {
+				s.log("repair: %d bytes at %d of %s are damaged", len(d.old), d.off, d.name)
+				log += 2
+			}
 		}
 	}
 	s.ending = true
@@ -83,7 +89,7 @@ func (s *run) damageAndRepair() {
 
 // repairOnce finds out what is damaged and repairs it.
 func (s *run) repairOnce(sv *server) (*repair.Report, error) {
-	o := repair.Options{WAL: (&broker{s: s, server: sv}).config().Engine.WAL, Node: sv.id}
+	o := s.repairOptions(sv)
 	report, err := repair.Inspect(sv.disk.fs, o)
 	if err != nil {
 		return nil, err
@@ -97,6 +103,10 @@ func (s *run) repairOnce(sv *server) (*repair.Report, error) {
 		return report, fmt.Errorf("%w: %s", repair.ErrObstacle, report.Obstacle)
 	}
 	return report, repair.Repair(sv.disk.fs, o, report)
+}
+
+func (s *run) repairOptions(sv *server) repair.Options {
+	return repair.Options{WAL: (&broker{s: s, server: sv}).config().Engine.WAL, Node: sv.id}
 }
 
 // noteGiven takes down what a report names as lost.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
-	"os"
 	"runtime/debug"
 	"time"
 
@@ -37,6 +36,10 @@ type Stats struct {
 	FrameBytes                                 int64
 	Waits                                      int // long polls
 	Repairs                                    int
+	GroupCommits, Committers                   int // accepted requests with offsets; members that had one
+	Rebalances, Generations                    int // of groups
+	CoordinatorMoves                           int // of a group, from one node to another
+	RareStats
 }
 
 // Result is what became of a run.
@@ -55,7 +58,7 @@ type Result struct {
 type run struct {
 	seed  uint64
 	plan  *plan
-	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier, nodes, net, consumer, repair *mathrand.Rand }
+	rng   struct{ delay, client, admin, reader, fault, disk, entropy, chain, tier, nodes, net, consumer, repair, rare *mathrand.Rand }
 	now   time.Time
 	queue eventQueue
 	trace trace
@@ -71,6 +74,7 @@ type run struct {
 	generations map[ident.TopicID]map[uint64]bool
 	skew        time.Duration // how far any two wall clocks were ever apart, at most
 	consumers   []*consumer
+	midway      midway
 	ending      bool       // no more faults, no new load
 	broken      *Violation // also if the engine caught the panic, as it does with an apply
 	polled      bool       // the event was a poll, after which there is nothing to be done
@@ -81,9 +85,6 @@ var begin = time.UnixMilli(1_700_000_000_000)
 
 // Run runs one seed. Each line of the trace goes to out if it is not nil.
 func Run(seed uint64, out io.Writer) Result {
-	if draw(seed).nodes > 1 && os.Getenv("VARVE_SIM_NODES") == "" {
-		return RunWithout(seed, []string{"groups"}, out)
-	}
 	return RunWithout(seed, nil, out)
 }
 
@@ -100,7 +101,7 @@ func RunWithout(seed uint64, without []string, out io.Writer) (res Result) {
 	s.rng.disk, s.rng.entropy = stream(seed, streamDisk), stream(seed, streamEntropy)
 	s.rng.chain, s.rng.tier = stream(seed, streamChain), stream(seed, streamTier)
 	s.rng.nodes, s.rng.net, s.rng.consumer = stream(seed, streamNodes), stream(seed, streamNet), stream(seed, streamConsumer)
-	s.rng.repair = stream(seed, streamRepair)
+	s.rng.repair, s.rng.rare = stream(seed, streamRepair), stream(seed, streamRare)
 	defer func() {
 		if p := recover(); p != nil {
 			v := s.broken
@@ -189,6 +190,7 @@ func mean(r *mathrand.Rand, m time.Duration) time.Duration {
 // all is the whole run: load and faults, then the end.
 func (s *run) all() {
 	s.model = newModel(s)
+	s.planMidway()
 	capacity := int64(0)
 	if s.plan.full {
 		capacity = 64 << 20
@@ -222,7 +224,8 @@ func (s *run) all() {
 	s.startFaults()
 	s.startMachineFaults()
 	s.startNetFaults()
-	s.during(s.plan.length)
+	s.startRareFaults()
+	s.load()
 	s.finish()
 	s.damageAndRepair()
 }

@@ -89,7 +89,8 @@ func (sv *server) open() {
 	case errors.Is(err, wal.ErrCorrupt) && len(sv.disk.flips) > 0:
 		s.stats.Refusals++
 		sv.log("broker: refuses to start: %v", err)
-		sv.disk.flips = nil
+		sv.checkRefusal(err)
+		sv.disk.unflip()
 		sv.down(false)
 		return
 	case errors.Is(err, errSync):
@@ -106,6 +107,9 @@ func (sv *server) open() {
 		s.fail("V1", "broker %d does not start: %v", sv.id, err)
 	}
 	sv.log("broker: started; %d groups, checkpoint %d, %d bytes, tail dropped %v", len(rec.Groups), rec.Checkpoint, rec.Bytes, rec.DroppedTail)
+	if rec.DroppedTail {
+		s.stats.TornTails++
+	}
 	b.node = n
 	sv.broker = b
 	b.tick()
@@ -138,6 +142,9 @@ func (sv *server) fall(power bool) {
 		how := vfs.CrashOptions{}
 		if n := len(s.plan.crash); n > 0 {
 			how = s.plan.crash[s.rng.fault.IntN(n)]
+		}
+		if sv.disk.rare.how != nil {
+			how = *sv.disk.rare.how
 		}
 		sv.disk.powerLoss(how)
 		sv.log("power: back, %+v, disk %x", how, sv.disk.mem.Digest())

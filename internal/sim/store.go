@@ -1,18 +1,23 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/varvelog/varve/broker/node"
+	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
-	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/tiering/manifest"
+	"github.com/varvelog/varve/tiering/offload"
+	"github.com/varvelog/varve/tiering/sweep"
 )
 
 // errStore is an injected failure of the object store.
@@ -24,36 +29,7 @@ var errTimeout = fmt.Errorf("%w: it does not answer in time", errStore)
 // errLocal is an upload whose local bytes read wrong.
 var errLocal = errors.New("sim: the segment reads wrong")
 
-// tailBytes is what an object is longer than its header and its batches.
-const tailBytes = 40
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// object is a segment in the object store.
-type object struct {
-	key     string
-	id      ident.Partition
-	segment manifest.Segment
-	data    []byte
-	batches []placed
-	stored  time.Time
-	life    *broker // that uploaded it
-
-	told    time.Time // when its broker was told that it is there; zero: never
-	named   bool      // a manifest named it
-	unnamed time.Time // when none did any more
-	// lost: no manifest names it and nobody can know that it is there: the
-	// answer to its upload, or to its commit, was lost.
-	lost bool
-	// unlisted: a stale listing of its deleted topic left it out.
-	unlisted bool
-}
-
-// placed is a batch in an object.
-type placed struct {
-	base, last ident.Offset
-	at, size   int
-}
 
 // store is the object store. It outlives brokers, and so does what they asked
 // it for.
@@ -62,10 +38,19 @@ type store struct {
 	objects map[manifest.ID]*object
 	pending int                         // operations
 	dropped map[ident.TopicID]time.Time // when all objects of a topic were deleted last
+	gone    []ghost                     // what was deleted lately
+	reads   *rand.Rand                  // what reads that take time draw from
+	reading int                         // how many of them are under way
+}
+
+// ghost is an object that is not there any more, and may still be listed.
+type ghost struct {
+	*object
+	since time.Time
 }
 
 func newStore(s *run) *store {
-	return &store{s: s, objects: map[manifest.ID]*object{}, dropped: map[ident.TopicID]time.Time{}}
+	return &store{s: s, objects: map[manifest.ID]*object{}, dropped: map[ident.TopicID]time.Time{}, reads: stream(s.seed, streamReads)}
 }
 
 // sorted returns all objects in the order of their keys.
@@ -100,8 +85,9 @@ func (st *store) trouble() trouble {
 }
 
 // delay draws how long a part of an operation takes.
-func (st *store) delay() time.Duration {
-	r := st.s.rng.tier
+func (st *store) delay() time.Duration { return st.delayOf(st.s.rng.tier) }
+
+func (st *store) delayOf(r *rand.Rand) time.Duration {
 	if st.s.ending {
 		return mean(r, 20*time.Millisecond)
 	}
@@ -111,7 +97,8 @@ func (st *store) delay() time.Duration {
 	return mean(r, st.s.plan.storeDelay)
 }
 
-// staleFor is how long a listing may lack an object.
+// staleFor is how long a listing may lack an object that was put, or have one that
+// was deleted.
 const staleFor = 5 * time.Second
 
 // cold is the cold tier as one life of the broker uses it. It implements
@@ -187,7 +174,7 @@ func (c cold) Upload(j node.UploadJob, done func(manifest.Segment, error)) {
 	c.st.pending++
 	s.stats.Uploads++
 	s.log("store: upload %x of %v [%d, %d), goes wrong: %d", j.Object[:4], j.ID, j.Segment.Base, j.Segment.End, u.what)
-	s.collide(j.ID)
+	s.collide(j.ID, s.rng.tier)
 	c.then(u.open)
 }
 
@@ -230,6 +217,9 @@ type upload struct {
 func (u *upload) open() {
 	f, release, err := u.j.Partition.OpenUpload(&u.j.Segment)
 	u.c.st.s.log("store: upload %x opens its segment: %v", u.j.Object[:4], err)
+	if errors.Is(err, partition.ErrDamaged) {
+		err = u.c.built(u.o, &u.j, u.floor, err)
+	}
 	if err != nil {
 		u.fail(err)
 		return
@@ -240,12 +230,15 @@ func (u *upload) open() {
 func (u *upload) read(f *storage.SealedFile, release func()) {
 	b := make([]byte, f.Size())
 	_, err := f.ReadAt(b, 0)
+	if err == nil {
+		err = u.o.build(&u.j, f, b)
+	}
 	release()
 	if u.c.b.server.disk.lost {
 		u.c.st.pending--
 		return
 	}
-	if err = u.c.fill(u.o, &u.j, u.floor, b, err); err == nil && u.what == before {
+	if err = u.c.built(u.o, &u.j, u.floor, err); err == nil && u.what == before {
 		err = errStore
 	}
 	if err != nil {
@@ -291,53 +284,6 @@ func (u *upload) fail(err error) {
 	})
 }
 
-// newObject makes the object of an upload, without its data.
-func newObject(j *node.UploadJob, life *broker) *object {
-	u := &j.Segment
-	o := &object{id: j.ID, life: life, segment: manifest.Segment{
-		Base: u.Base, End: u.End, Term: u.Term, ID: j.Object, DataBytes: u.Bytes,
-		ObjectBytes: manifest.DataOffset + u.Bytes + tailBytes, MaxTimestamp: -1,
-	}}
-	o.key = o.segment.Key("sim", j.ID)
-	return o
-}
-
-// fill puts into an object what was read, unless that went wrong.
-func (c cold) fill(o *object, j *node.UploadJob, floor ident.Offset, b []byte, err error) error {
-	s := c.st.s
-	if c.b.server.disk.damaged("partitions/" + j.ID.Dir()) {
-		return errLocal
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", errLocal, err)
-	}
-	o.data, o.segment.TailCRC = b, crc32.Checksum(b, castagnoli)
-	s.checkUpload(o, j, floor)
-	return nil
-}
-
-// index takes down where the batches of an object are. It fails if they are no
-// batches.
-func (o *object) index() error {
-	at := 0
-	for raw, err := range record.Batches(o.data) {
-		if err != nil {
-			return err
-		}
-		h, err := record.ParseHeader(raw)
-		if err != nil {
-			return err
-		}
-		if !record.VerifyCRC(raw) {
-			return record.ErrInvalidRecord
-		}
-		o.batches = append(o.batches, placed{ident.Offset(h.BaseOffset), ident.Offset(h.LastOffset()), at, len(raw)})
-		o.segment.MaxTimestamp = max(o.segment.MaxTimestamp, h.MaxTimestamp)
-		at += len(raw)
-	}
-	return nil
-}
-
 // Discard implements node.Tier.
 func (c cold) Discard(p ident.Partition, segments []manifest.Segment, done func(error)) {
 	st, s := c.st, c.st.s
@@ -353,37 +299,14 @@ func (c cold) Discard(p ident.Partition, segments []manifest.Segment, done func(
 		}
 	}
 	c.sent(func() {
-		n := len(segments)
-		switch what {
-		case before:
-			n = 0
-		case halfway:
-			n = s.rng.tier.IntN(n + 1)
-		}
-		remove := func() {
-			for i := range segments[:n] {
-				st.remove(segments[i].ID)
+		c.delete(what, done, func(b *bucket) error {
+			keys := make([]string, len(segments))
+			for i := range segments {
+				keys[i] = segments[i].Key("sim", p)
 			}
-		}
-		if what == late {
-			c.afterwards(remove)
-		} else {
-			remove()
-		}
-		c.answer(what, done)
+			return offload.Discard(context.Background(), b, keys...)
+		})
 	})
-}
-
-// remove deletes an object, if it is there.
-func (st *store) remove(id manifest.ID) {
-	o := st.objects[id]
-	if o == nil {
-		return
-	}
-	st.s.checkRemoval(o)
-	delete(st.objects, id)
-	st.s.stats.ObjectsDeleted++
-	st.s.log("store: %s is deleted", o.key)
 }
 
 // DropTopic implements node.Tier.
@@ -394,20 +317,59 @@ func (c cold) DropTopic(id ident.TopicID, done func(error)) {
 	s.log("store: drop topic %x, goes wrong: %d", id[:4], what)
 	s.checkDropTopic(c.b, id)
 	c.sent(func() {
-		for _, o := range st.sorted() {
-			if o.id.Topic != id || what == before || what == late || what == halfway && s.rng.tier.IntN(2) == 0 {
-				continue
+		c.delete(what, done, func(b *bucket) error {
+			for {
+				_, more, err := sweep.DeleteTopic(context.Background(), b, "sim", id)
+				if err != nil {
+					return err
+				}
+				if !more {
+					break
+				}
 			}
-			if !s.ending && s.plan.storeFails > 0 && s.now.Sub(o.stored) < staleFor && s.rng.tier.IntN(4) == 0 {
-				s.log("store: a stale listing lacks %s", o.key)
-				o.unlisted = true // nobody looks again
-				continue
+			if what == fine {
+				st.dropped[id] = s.now
 			}
-			st.remove(o.segment.ID)
-		}
-		if what == fine {
-			st.dropped[id] = s.now
-		}
-		c.answer(what, done)
+			return nil
+		})
 	})
+}
+
+// delete has the store delete what run asks of it, and answers.
+func (c cold) delete(what trouble, done func(error), run func(*bucket) error) {
+	st := c.st
+	b := &bucket{st: st, left: math.MaxInt}
+	switch what {
+	case before:
+	case late:
+		c.afterwards(func() { c.deleted(run(b)) })
+	case halfway:
+		b.left = st.s.rng.tier.IntN(4)
+		if err := run(b); err != nil && !errors.Is(err, errStore) {
+			c.deleted(err)
+		}
+	default:
+		c.deleted(run(b))
+	}
+	c.answer(what, done)
+}
+
+// deleted: S3. What is gone already is no error.
+func (c cold) deleted(err error) {
+	if err != nil {
+		c.st.s.fail("S3", "objects are not deleted although the store did all it was asked for: %v", err)
+	}
+}
+
+// remove deletes an object, if it is there.
+func (st *store) remove(id manifest.ID) {
+	o := st.objects[id]
+	if o == nil {
+		return
+	}
+	st.s.checkRemoval(o)
+	delete(st.objects, id)
+	st.gone = append(st.gone, ghost{o, st.s.now})
+	st.s.stats.ObjectsDeleted++
+	st.s.log("store: %s is deleted", o.key)
 }

@@ -155,10 +155,9 @@ func (s *run) changeTier(t *topic) {
 	s.setConfigs(br, t, c, tierNames)
 }
 
-// collide has something happen to the partition of an upload while that is
-// under way.
-func (s *run) collide(id ident.Partition) {
-	r := s.rng.tier
+// collide has something happen to a partition while an upload or a read of its
+// objects is under way.
+func (s *run) collide(id ident.Partition, r *rand.Rand) {
 	if s.ending || r.IntN(12) > 0 {
 		return
 	}

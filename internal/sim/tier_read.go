@@ -29,39 +29,27 @@ func (s *run) fetch(p *part, b *broker, at *partition.Partition, from, until ide
 	return f, err
 }
 
-// fetchCold reads one chunk from the object that the manifest names.
+// fetchCold reads one chunk from the object that the manifest names, in no time.
 func (s *run) fetchCold(p *part, b *broker, at *partition.Partition, from ident.Offset, maxBytes int) (fetched, error) {
-	list := at.Tiered()
-	i, ok := list.Find(max(from, list.Start())) // before its first segment is a hole
-	if !ok {
-		s.fail("S4", "%s: offset %d is said to be in the cold tier, which holds [%d, %v)", p.name, from, list.Start(), tierEnd(list))
+	r := coldRead{s: s, p: p, b: b, at: at, from: from, maxBytes: maxBytes}
+	place, err := r.locate()
+	if errors.Is(err, errStore) {
+		return fetched{}, err
 	}
-	seg := list.At(i)
-	o := s.store.objects[seg.ID]
-	if o == nil {
-		s.fail("S3", "%s: the object of [%d, %d), which the manifest names, is not there", p.name, seg.Base, seg.End)
+	if err != nil || place.Local {
+		s.fail("S4", "%s: offset %d is said to be in the cold tier, which holds [%d, %v): %v", p.name, from, at.Tiered().Start(), tierEnd(at.Tiered()), err)
 	}
+	o := r.object
 	s.hold(p, b, o)
 	if what := s.store.trouble(); what != fine {
-		// A body that ends early, or too late, is an error like any other: fewer
-		// bytes than asked for are never taken for all.
 		s.log("store: reading %s goes wrong: %d", o.key, what)
 		return fetched{}, errStore
 	}
-	f := fetched{next: from}
-	for _, in := range o.batches {
-		if in.last < from {
-			continue
-		}
-		if f.batches > 0 && len(f.bytes)+in.size > maxBytes {
-			return f, nil
-		}
-		f.bytes = append(f.bytes, o.data[in.at:in.at+in.size]...)
-		f.batches++
-		f.next = in.last + 1
+	if err := r.parse(o.raw[r.segment.TailOffset():]); err != nil {
+		return fetched{}, err
 	}
-	f.next = seg.End
-	return f, nil
+	off, end := r.extent()
+	return r.take(off, o.raw[off:end])
 }
 
 // hold has a slow reader come back to an object that it found by the manifest:
@@ -71,16 +59,19 @@ func (s *run) hold(p *part, b *broker, o *object) {
 		return
 	}
 	since := s.now
-	d := time.Duration(s.rng.tier.Int64N(int64(s.plan.tierGrace)))
-	s.after(d, func() {
-		gone := b.lives() && s.store.objects[o.segment.ID] == nil
-		// The grace counts from when the entry, or command, was proposed, by wall
-		// clocks: one that is set forward shortens it.
-		end := maxTime(o.unnamed, p.topic.askedDelete)
-		if gone && !since.After(end) && s.now.Sub(end)+s.skew < s.plan.tierGrace {
-			s.fail("S3", "%s: a reader that looked at the manifest %v ago finds its object deleted; the grace is %v", p.name, s.now.Sub(since), s.plan.tierGrace)
-		}
-	})
+	s.after(time.Duration(s.rng.tier.Int64N(int64(s.plan.tierGrace))), func() { s.goneTooSoon(p, b, o, since) })
+}
+
+// goneTooSoon: S3. An object is there for the grace after a manifest named it, for
+// who looked at the manifest then.
+func (s *run) goneTooSoon(p *part, b *broker, o *object, since time.Time) {
+	gone := b.lives() && s.store.objects[o.segment.ID] == nil
+	// The grace counts from when the entry, or command, was proposed, by wall
+	// clocks: one that is set forward shortens it.
+	end := maxTime(o.unnamed, p.topic.askedDelete)
+	if gone && !since.After(end) && s.now.Sub(end)+s.skew < s.plan.tierGrace {
+		s.fail("S3", "%s: a reader that looked at the manifest %v ago finds its object deleted; the grace is %v", p.name, s.now.Sub(since), s.plan.tierGrace)
+	}
 }
 
 func maxTime(a, b time.Time) time.Time {

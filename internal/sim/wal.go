@@ -50,10 +50,8 @@ func (d *disk) walWrites() []walWrite {
 	return out
 }
 
-// flipInWAL makes one bit of a write read wrong that a later write proves to
-// have been durable. It reports whether there was such a write.
-func (d *disk) flipInWAL() bool {
-	var proven []walWrite
+// provenWrites lists the writes that a later one proves to have been durable.
+func (d *disk) provenWrites() (proven []walWrite) {
 	writes := d.walWrites()
 	for _, w := range writes {
 		end := w.position + (w.size+walBlock-1)/walBlock*walBlock
@@ -64,6 +62,13 @@ func (d *disk) flipInWAL() bool {
 			}
 		}
 	}
+	return proven
+}
+
+// flipInWAL makes one bit of a write read wrong that a later write proves to
+// have been durable. It reports whether there was such a write.
+func (d *disk) flipInWAL() bool {
+	proven := d.provenWrites()
 	if len(proven) == 0 {
 		return false
 	}

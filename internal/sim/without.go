@@ -21,15 +21,19 @@ var features = []feature{
 		p.alone()
 		p.consumers, p.repair = 0, false
 		p.quietMachines()
+		p.quietRare()
 	}},
 	{"nodes", (*plan).alone},
+	{"small", (*plan).roomy},
 	{"nodes=3", func(p *plan) { p.nodes = min(p.nodes, 3) }},
 	{"nodes=2", func(p *plan) { p.nodes = min(p.nodes, 2) }},
 	{"faults", func(p *plan) {
 		p.faultEvery, p.storeFails, p.syncError, p.cut, p.flipWAL = 0, 0, false, false, false
 		p.quietMachines()
 		p.quietNet()
+		p.quietRareFaults()
 	}},
+	{"rare", (*plan).quietRare},
 	{"length=1/2", func(p *plan) { p.length /= 2 }},
 	{"length=1/4", func(p *plan) { p.length /= 4 }},
 	{"producers=1", func(p *plan) { p.producers = 1 }},
@@ -38,7 +42,9 @@ var features = []feature{
 	{"chains", func(p *plan) { p.chains = false }},
 	{"consumers", func(p *plan) { p.consumers = 0 }},
 	{"repair", func(p *plan) { p.repair = false }},
+	{"midway", func(*plan) {}},
 	{"groups", func(*plan) {}},
+	{"lag", func(*plan) {}},
 	{"net", (*plan).quietNet},
 	{"netcuts", func(p *plan) { p.netEvery = 0 }},
 	{"netlost", func(p *plan) { p.netLost = 0 }},
@@ -50,6 +56,15 @@ var features = []feature{
 	{"clock", func(p *plan) { p.clock = 0 }},
 	{"together", func(p *plan) { p.together = false }},
 	{"flips", func(p *plan) { p.flipWAL, p.flipSegment, p.flipLive = false, false, false }},
+	{"rarefaults", (*plan).quietRareFaults},
+	{"slowcommits", func(p *plan) { p.slowCommit = 0 }},
+	{"cutwrites", func(p *plan) { p.cutWrite = false }},
+	{"anyflips", func(p *plan) { p.flipAny = false }},
+	{"syncdir", func(p *plan) { p.syncDir = false }},
+	{"expiry", func(p *plan) { p.expiry = 0 }},
+	{"zombies", func(p *plan) { p.zombies = false }},
+	{"keep=1MiB", func(p *plan) { p.keepBytes = 0 }},
+	{"grow", func(p *plan) { p.grow = false }},
 	{"storefails", func(p *plan) { p.storeFails = 0 }},
 	{"sync", func(p *plan) { p.syncError = false }},
 	{"cut", func(p *plan) { p.cut = false }},

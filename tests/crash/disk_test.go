@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -230,10 +233,54 @@ func retain(t *testing.T, port int, topic string, bytes int) {
 	}
 }
 
-// TestDiskReadOnly makes the disk read-only under load. What is there is read
-// for as long as nothing is written; the first write that fails ends the broker,
-// which acknowledges nothing that is not there when the disk can be written
-// again.
+// refuses checks that a broker whose disk failed takes nothing: clients are told
+// to try again.
+func (a *ailing) refuses() {
+	a.t.Helper()
+	for i := range 6 {
+		said, message, err := a.produce(int32(i % diskPartitions))
+		if err != nil || said != kerr.KafkaStorageError || !said.Retriable {
+			a.t.Fatalf("produce on a disk that failed: %v %q %v\n%s", said, message, err, a.p.Log())
+		}
+	}
+}
+
+// failed waits until the broker says that its disk failed, checks that it reads
+// and takes nothing, also once the disk is well again, and ends it.
+func (a *ailing) failed(words ...string) {
+	a.t.Helper()
+	a.until("the broker says that its disk failed", func() bool {
+		code, text := a.health()
+		return code == http.StatusServiceUnavailable && strings.Contains(text, "the disk failed")
+	})
+	a.refuses()
+	a.readable()
+	a.set("")
+	a.refuses() // what a failed sync left in doubt is never built on
+	a.readable()
+	if err := syscall.Kill(a.p.PID(), syscall.SIGTERM); err != nil {
+		a.t.Fatal(err)
+	}
+	a.stopped(words...)
+}
+
+func (a *ailing) health() (int, string) {
+	a.t.Helper()
+	resp, err := http.Get(a.p.HTTP(a.t) + "/healthz")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// TestDiskReadOnly makes the disk read-only. What is there is read; from the
+// first write that fails on produce is refused, with an error that clients
+// retry, and works again after a restart on a disk that can be written.
 func TestDiskReadOnly(t *testing.T) {
 	a := ail(t)
 	create(t, a.o.Port, diskTopic, diskPartitions)
@@ -247,32 +294,40 @@ func TestDiskReadOnly(t *testing.T) {
 	a.set("readonly")
 	a.judge(acks)
 	said, message, err := a.produce(0)
-	switch {
-	case err != nil: // the connection was cut
-	case said == nil:
-		t.Error("a record was acknowledged by a disk that cannot be written")
-	case !said.Retriable:
-		t.Errorf("%v is not retriable", said)
+	if err != nil || said == nil || !said.Retriable {
+		t.Errorf("produce on a read-only disk: %v %q %v", said, message, err)
 	}
 	t.Log(said, message, err)
-	a.stopped("read-only file system", "wal")
+	a.judge(acks)
+	a.failed("read-only file system", "wal")
 	a.again()
 	a.judge(acks)
 	a.p.Stop(t)
 }
 
 // TestDiskSyncFails fails one kind of operation for good, under load, and loses
-// what a failed sync did not cover. The broker ends, says why, and has
-// acknowledged nothing that depended on it.
+// what a failed sync did not cover. Nothing that depended on it was or is ever
+// acknowledged, what is stored is read, and the broker says why.
 func TestDiskSyncFails(t *testing.T) {
-	for _, trouble := range []string{"fail sync wal", "fail write wal", "fail syncall all"} {
-		t.Run(strings.ReplaceAll(trouble, " ", "-"), func(t *testing.T) {
-			a := ail(t)
+	for _, c := range []struct{ trouble, setting string }{
+		{"fail sync wal", "checkpoint.sync=auto"},
+		{"fail write wal", "checkpoint.sync=auto"},
+		{"fail syncall all", "checkpoint.sync=auto"},
+		{"fail sync segment", "checkpoint.sync=files"},
+		{"fail sync index", "checkpoint.sync=files"},
+		{"fail sync wal", "disk.failure.action=exit"},
+	} {
+		t.Run(strings.ReplaceAll(c.trouble, " ", "-")+"/"+c.setting, func(t *testing.T) {
+			a := ail(t, c.setting)
 			create(t, a.o.Port, diskTopic, diskPartitions)
 			l := startLoad(t, a.o.Port, diskTopic, diskPartitions, numbered)
 			a.until("something is there", func() bool { return l.acknowledged() > 1000 })
-			a.set(trouble)
-			a.stopped("input/output error")
+			a.set(c.trouble)
+			if strings.HasSuffix(c.setting, "=exit") {
+				a.stopped("input/output error")
+			} else {
+				a.failed("input/output error")
+			}
 			a.again()
 			a.until("clients go on", func() bool { said, _, err := a.produce(1); return said == nil && err == nil })
 			acks := l.finish(t)

@@ -116,6 +116,16 @@ func (l *load) finish(t *testing.T) []acked {
 	return l.acks
 }
 
+// abandon ends the load as it is: what is in hand is not waited for.
+func (l *load) abandon() []acked {
+	close(l.stop)
+	for _, cl := range l.clients {
+		cl.Close()
+	}
+	l.wg.Wait()
+	return l.acks
+}
+
 // TestCrashLoop kills the broker under load, again and again
 // (VARVE_CRASH_ROUNDS), and then reads everything back.
 func TestCrashLoop(t *testing.T) {

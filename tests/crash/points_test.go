@@ -43,6 +43,19 @@ var (
 		"index.create.before", "index.create.after", "index.write.before", "index.write.torn", "index.write.after",
 		"index.rename.before", "index.rename.after",
 	}
+	// A repair gives up a part of the log and writes segments again.
+	repairPoints = []failpoint.Name{
+		"quarantine.mkdir.before", "quarantine.mkdir.after", "quarantine.create.before", "quarantine.create.after",
+		"quarantine.write.before", "quarantine.write.torn", "quarantine.write.after", "quarantine.sync.before", "quarantine.sync.after",
+		"quarantine.rename.before", "quarantine.rename.after", "quarantine.syncdir.before", "quarantine.syncdir.after",
+		"segment.create.before", "segment.create.after", "segment.write.before", "segment.write.torn", "segment.write.after",
+		"segment.sync.before", "segment.sync.after", "segment.rename.before", "segment.rename.after",
+		"segment.syncdir.before", "segment.syncdir.after", "index.remove.before", "index.remove.after",
+		"wal.create.before", "wal.create.after", "wal.allocate.before", "wal.allocate.after",
+		"wal.write.before", "wal.write.torn", "wal.write.after", "wal.sync.before", "wal.sync.after",
+		"wal.rename.before", "wal.rename.after", "wal.syncdir.before", "wal.syncdir.after",
+		failpoint.RepairKept, failpoint.RepairSegments, failpoint.RepairPrepared, failpoint.RepairCounts,
+	}
 	// A broker starts in an empty directory.
 	firstPoints = []failpoint.Name{
 		"meta.create.after", "meta.write.before", "meta.write.torn", "meta.write.after", "meta.sync.before", "meta.sync.after",

@@ -13,7 +13,8 @@
 //  3. An object is deleted by Upload only if this very call created it and
 //     returns no Segment for it, so that nobody can have committed it. In any
 //     doubt it stays, as an orphan (S3).
-//  4. A segment with a damaged batch is not uploaded (L8).
+//  4. A segment with a damaged batch is not uploaded (L8), nor one that the
+//     source's Check refuses: a wrong base offset or leader epoch would stay wrong.
 //
 // Concurrency: Upload runs in the caller's goroutine, and blocks; different
 // jobs may run at once and share Options, Stats and Rate. Stats and Rate are

@@ -318,6 +318,35 @@ func TestL8DamagedSegment(t *testing.T) {
 	}
 }
 
+// What the source says of every batch is asked for, in order, and a batch that it
+// refuses is not copied: a wrong leader epoch would stay wrong.
+func TestRefusedBatchIsNotUploaded(t *testing.T) {
+	st := open(t, "mem://")
+	good, bad := job(0), job(1)
+	seen, end := 0, int64(0)
+	good.Check = func(pos int64, h *record.Header) error {
+		if pos != end {
+			t.Errorf("batch %d is said to be at %d, not at %d", seen, pos, end)
+		}
+		seen, end = seen+1, pos+int64(h.Size())
+		return nil
+	}
+	if _, err := offload.Upload(t.Context(), st, good, offload.Options{}); err != nil || end != good.DataBytes {
+		t.Fatalf("%d bytes of %d were checked: %v", end, good.DataBytes, err)
+	}
+	wrong := errors.New("another leader epoch")
+	bad.Check = func(_ int64, h *record.Header) error {
+		if seen--; seen == 0 {
+			return wrong
+		}
+		return nil
+	}
+	_, err := offload.Upload(t.Context(), st, bad, offload.Options{})
+	if offload.ClassOf(err) != offload.Damage || !errors.Is(err, wrong) || stored(t, st, keyOf(bad)) != nil {
+		t.Fatalf("%v (%v)", err, offload.ClassOf(err))
+	}
+}
+
 func TestLocalReadErrors(t *testing.T) {
 	broken := errors.New("input/output error")
 	first, later := job(0), job(1)

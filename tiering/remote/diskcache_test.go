@@ -421,6 +421,69 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// closing calls a function before a file is closed.
+type closing struct {
+	vfs.FS
+	before func(name string)
+}
+
+func (c closing) Create(name string) (vfs.File, error) {
+	f, err := c.FS.Create(name)
+	return closingFile{f, name, c.before}, err
+}
+
+type closingFile struct {
+	vfs.File
+	name   string
+	before func(name string)
+}
+
+func (f closingFile) Close() error {
+	f.before(f.name)
+	return f.File.Close()
+}
+
+// TestFullDiskIsToldOnce: a write that began before the disk was full, and ends
+// well after others failed, does not count as a disk that works again.
+func TestFullDiskIsToldOnce(t *testing.T) {
+	full := false
+	fs := vfs.NewFaulty(vfs.NewMem(vfs.MemOptions{}), func(op vfs.Op) error {
+		if full && op.Kind == vfs.OpWrite {
+			return vfs.ErrNoSpace
+		}
+		return nil
+	})
+	var log bytes.Buffer
+	now := newClock()
+	var cache Cache
+	cache = NewDiskCache(DiskOptions{
+		FS: closing{fs, func(name string) {
+			if strings.HasSuffix(name, chunkName(chunkID(1))) {
+				full = true
+				cache.Put(chunkID(2), content(2))
+			}
+		}},
+		ReserveBytes: -1, Now: now.now, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	defer cache.Close()
+	told := func() int { return strings.Count(log.String(), "\n") }
+
+	cache.Put(chunkID(1), content(1))
+	now.advance(2 * pauseAfterFull)
+	cache.Put(chunkID(3), content(3))
+	if s := cache.Stats(); s.Errors != 2 || told() != 1 {
+		t.Errorf("%d errors, log %q", s.Errors, log.String())
+	}
+	full = false
+	now.advance(2 * pauseAfterFull)
+	cache.Put(chunkID(4), content(4))
+	full = true
+	cache.Put(chunkID(5), content(5))
+	if told() != 2 {
+		t.Errorf("log %q", log.String())
+	}
+}
+
 // TestReserve: the cache gives way where the disk runs short.
 func TestReserve(t *testing.T) {
 	mem := vfs.NewMem(vfs.MemOptions{Capacity: 1 << 20})

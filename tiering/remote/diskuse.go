@@ -68,6 +68,7 @@ func (d *diskCache) Put(id ChunkID, data []byte) {
 		d.mu.Unlock()
 		return
 	}
+	failures := d.stats.Errors
 	had := d.chunks.remove(id)
 	gone, fits := d.evict(d.o.Bytes-cost, evictMax)
 	switch {
@@ -86,7 +87,8 @@ func (d *diskCache) Put(id ChunkID, data []byte) {
 	d.writing -= cost
 	if err == nil {
 		d.chunks.put(id, cached{n: len(data), usedMs: now.UnixMilli()}, cost)
-		d.failing = false
+		// What others met since this write began is newer than its success.
+		d.failing = d.failing && d.stats.Errors != failures
 	} else if errors.Is(err, vfs.ErrNoSpace) {
 		d.pause = now.Add(pauseAfterFull)
 	}

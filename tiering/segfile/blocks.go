@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/tiering/manifest"
 )
 
@@ -99,7 +100,7 @@ func (t *Tail) VerifyRange(off int64, b []byte) error {
 		}
 		i := off / t.block
 		from, to := i*t.block, min((i+1)*t.block, end)
-		if off != from || int64(len(b)) < to-from || crc32.Checksum(b[:to-from], castagnoli) != t.blockCRC(i) {
+		if off != from || int64(len(b)) < to-from || crc32.Checksum(b[:to-from], castagnoli) != t.blockCRC(i) && !mutant.On(mutant.BlocksTrusted) {
 			return &BlockError{From: from, To: to}
 		}
 		b, off = b[to-from:], to

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/tiering/manifest"
 )
@@ -21,7 +22,7 @@ const (
 )
 
 // Build makes the object of a segment. It reads src.Data once, from front to
-// back, and checks every batch: header, checksum, offsets. It fails with a
+// back, and checks every batch: header, checksum, offsets, and what src.Check does. It fails with a
 // *BatchError, which is an ErrDamaged, on the first bad one, with ErrSource, or
 // with what Data said. The Object reads src.Data again, so that must stay
 // readable and unchanged for as long as it is used.
@@ -55,6 +56,12 @@ func Build(src Source, o Options) (*Object, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("build the object of a segment: %w", err)
+		}
+		if src.Check != nil {
+			if err := src.Check(at, &bh); err != nil {
+				err = &BatchError{Position: at, Offset: ident.Offset(bh.BaseOffset), Err: err}
+				return nil, fmt.Errorf("build the object of a segment: %w", err)
+			}
 		}
 		batches++
 		if err := x.note(&bh, at); err != nil {

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/tiering/manifest"
 )
 
@@ -58,6 +59,10 @@ type Source struct {
 	// and again by the reader of the Object.
 	Data      io.ReaderAt
 	DataBytes int64
+	// Check, if it is not nil, is given the header and the position of every batch,
+	// in order, once its checksum was found right. It tells whether base offset and
+	// leader epoch are right, which no checksum covers; an error is damage.
+	Check func(pos int64, h *record.Header) error
 	// Producers is the producer state as of End, opaque here; empty: none. It is
 	// copied.
 	Producers []byte

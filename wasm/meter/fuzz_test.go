@@ -69,14 +69,32 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzDifferential runs random programs beyond those of the tests: results,
-// traps and memory are those of the original, and the charge is never below the
-// instructions executed nor above them by more than regions may skip.
+// FuzzDifferential runs programs beyond those of the tests, made of the bytes:
+// results, traps and memory are those of the original, and the charge is never
+// below the instructions executed nor above them by more than regions may skip.
+// What it is charged is just enough fuel; with half of that it stops, unless it
+// was about to end. It runs in the interpreter, which costs next to nothing to compile for; the tests
+// run the compiler.
 func FuzzDifferential(f *testing.F) {
-	for seed := range uint64(8) {
-		f.Add(seed<<40, uint32(seed), ^uint32(0), seed%2 == 0)
+	for seed := range byte(4) {
+		f.Add([]byte{seed, 40 * seed, 90, 200 - seed, 17, 3}, uint32(seed), ^uint32(0), seed%2 == 0)
 	}
-	f.Fuzz(func(t *testing.T, seed uint64, a, b uint32, bulk bool) {
-		same(t, newRuntime(t), generate(seed, bulk), testOptions(), "run", uint64(a), uint64(b))
+	r := runtimeOf(f, wazero.NewRuntimeConfigInterpreter())
+	f.Fuzz(func(t *testing.T, decisions []byte, a, b uint32, bulk bool) {
+		if len(decisions) > 1<<10 {
+			return
+		}
+		module := generateFrom(&script{bytes: decisions}, bulk)
+		charged, _, trap := same(t, r, module, testOptions(), "run", uint64(a), uint64(b))
+		out, _ := rewrite(t, module, testOptions())
+		if got := callMetered(instantiate(t, r, out), charged, "run", uint64(a), uint64(b)); got.charged != charged || trapText(got.err) != trap {
+			t.Fatalf("%v, charged %d with exactly enough; %q, %d with more", got.err, got.charged, trap, charged)
+		}
+		// It is stopped at the next check, of which there may be none any more.
+		got := callMetered(instantiate(t, r, out), charged/2, "run", uint64(a), uint64(b))
+		stopped := got.why == WhyFuel && got.charged == charged/2
+		if ended := got.charged == charged && trapText(got.err) == trap && charged-charged/2 <= (genFuncs+1)*CheckRun; !stopped && !ended {
+			t.Fatalf("%v, why %d, charged %d with %d, half of what it takes", got.err, got.why, got.charged, charged/2)
+		}
 	})
 }

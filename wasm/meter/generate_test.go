@@ -24,7 +24,30 @@ const (
 
 // generate returns a module that exports run(i32, i32) i32.
 func generate(seed uint64, bulk bool) []byte {
-	g := &generator{r: rand.New(rand.NewPCG(seed, 7)), m: &built{memory: []uint32{1, 4}}, bulk: bulk}
+	return generateFrom(rand.NewPCG(seed, 7), bulk)
+}
+
+// A script is a source of random numbers that gives one number for each of its
+// bytes, and when they are used up goes on by itself. So a fuzzer that changes a
+// byte changes one decision of a generator and keeps those before it.
+type script struct {
+	bytes []byte
+	rest  rand.PCG
+}
+
+// Uint64 repeats the byte, since decisions look at either end of the number.
+func (s *script) Uint64() uint64 {
+	if len(s.bytes) == 0 {
+		return s.rest.Uint64()
+	}
+	b := s.bytes[0]
+	s.bytes = s.bytes[1:]
+	return uint64(b) * 0x0101010101010101
+}
+
+// generateFrom returns such a module made of the decisions of a source.
+func generateFrom(from rand.Source, bulk bool) []byte {
+	g := &generator{r: rand.New(from), m: &built{memory: []uint32{1, 4}}, bulk: bulk}
 	m := g.m
 	m.imports = []Import{{Module: "env", Name: "add", Params: []byte{typeI32, typeI32}, Results: []byte{typeI32}}}
 	binary := m.typ("ii", "i")

@@ -28,8 +28,13 @@ var importCalls atomic.Int64
 // newRuntime returns a runtime with a host module: env.add(i32, i32) i32.
 func newRuntime(t testing.TB) wazero.Runtime {
 	t.Helper()
+	return runtimeOf(t, wazero.NewRuntimeConfigCompiler())
+}
+
+func runtimeOf(t testing.TB, config wazero.RuntimeConfig) wazero.Runtime {
+	t.Helper()
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(1024))
+	r := wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(1024))
 	t.Cleanup(func() { r.Close(ctx) })
 	_, err := r.NewHostModuleBuilder("env").NewFunctionBuilder().
 		WithFunc(func(a, b uint32) uint32 { importCalls.Add(1); return a + b }).Export("add").Instantiate(ctx)
