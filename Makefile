@@ -14,6 +14,7 @@ ROUNDS ?= 100
 SEED   ?=
 POINT  ?=
 SEEDS  ?=
+MUTANT ?=
 WITHOUT ?=
 SCALE  ?= 1
 
@@ -53,11 +54,12 @@ lint: gofmt ## check formatting and the repository's own rules
 	$(GO) test -count=1 ./internal/lint/...
 
 sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many, WITHOUT=flips,tier leaves features out
-	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' VARVE_SIM_WITHOUT='$(WITHOUT)' $(GO) test -tags invariants ./internal/sim -run 'TestSeeds$$' -count=1 -v -timeout 0
+	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' VARVE_SIM_WITHOUT='$(WITHOUT)' scripts/must-pass.sh TestSeeds $(GO) test -tags invariants ./internal/sim -run 'TestSeeds$$' -count=1 -v -timeout 0
 
-mutants: ## prove that planted mistakes are found
-	$(GO) test -tags mutants ./internal/mutant -run TestDirected -count=1 -v
-	$(GO) test -tags mutants ./internal/sim -run TestMutants -count=1 -v -timeout 0
+mutants: ## prove that planted mistakes are found: MUTANT=name plants one, SEED=n shows what one seed made of it
+	$(GO) vet -tags mutants ./...
+	VARVE_MUTANT='$(MUTANT)' scripts/must-pass.sh TestDirected $(GO) test -tags mutants ./internal/mutant -run 'TestDirected$$' -count=1 -v
+	VARVE_MUTANT='$(MUTANT)' VARVE_SIM_SEED='$(SEED)' scripts/must-pass.sh TestMutants $(GO) test -tags mutants ./internal/sim -run 'TestMutants$$|TestEveryMutantIsExpected$$' -count=1 -v -timeout 0
 
 fuzz: ## run each fuzz target, or those that match TARGET, for TIME=10s
 	@scripts/fuzz.sh '$(TIME)' '$(TARGET)'
@@ -71,7 +73,7 @@ crash: ## kill a broker ROUNDS=100 times under each load (SEED=n, POINT=name), a
 	VARVE_CRASH_ROUNDS='$(ROUNDS)' VARVE_CRASH_SEED='$(SEED)' VARVE_CRASH_POINT='$(POINT)' $(GO) test ./tests/crash -count=1 -v -timeout 0
 
 hostile: ## attack a broker over raw sockets, SCALE=1 times as wide and long as in CI
-	$(GO) vet -tags hostile ./tests/hostile && VARVE_HOSTILE_SCALE='$(SCALE)' $(GO) test -tags hostile ./tests/hostile -run TestHostile -count=1 -v -timeout 0
+	$(GO) vet -tags hostile ./tests/hostile && VARVE_HOSTILE_SCALE='$(SCALE)' scripts/must-pass.sh TestHostile $(GO) test -tags hostile ./tests/hostile -run TestHostile -count=1 -v -timeout 0
 
 clients: ## install other people's clients and try the broker with them
 	@scripts/install-clients.sh

@@ -3,7 +3,10 @@
 # argument (10s by default), two at a time with one worker each. A second
 # argument is a pattern that the names of targets, with their directories, must
 # match. Goes on after a failure, so that one run shows all of them, and fails at
-# the end. Prints one line per target:
+# the end. A run begins with the committed corpus: what earlier runs found on this
+# machine would take all of a short one to be read again, and make each run another
+# one. VARVE_FUZZ_CACHE names a directory to keep that in all the same, for long
+# runs. Prints one line per target:
 #
 #   directory target: inputs tried, new interesting ones, result
 #
@@ -24,21 +27,37 @@ if [ -z "$targets" ]; then
 fi
 
 out=$(mktemp -d)
+mkdir "$out/bin"
 trap 'rm -rf "$out"' EXIT
+case ${VARVE_FUZZ_CACHE:-} in
+'' | /*) ;;
+*) VARVE_FUZZ_CACHE=$PWD/$VARVE_FUZZ_CACHE ;;
+esac
+
+# build makes the test binary of a directory, once for all its targets, and prints
+# its name.
+build() {
+	local bin=$out/bin/${1//\//_}.test
+	[ -x "$bin" ] || (cd "$1" && go test -c -fuzz . -o "$bin" .) >&2 || return 1
+	printf '%s\n' "$bin"
+}
 
 # attempt runs one target once. Minimising an input has its own bound: left to
 # its default of a minute it takes all of a short run.
 attempt() {
-	(cd "$1" && go test -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 10x -parallel 1 . </dev/null) >"$3" 2>&1
+	local cache=${VARVE_FUZZ_CACHE:-$out/cache}/$1
+	mkdir -p "$cache"
+	(cd "$1" && "$4" -test.run '^$' -test.fuzz "^$2\$" -test.fuzztime "$time" -test.fuzzminimizetime 10x -test.parallel 1 \
+		-test.fuzzcachedir "$cache" -test.timeout 0 -test.paniconexit0 </dev/null) >"$3" 2>&1
 }
 
 # target runs one target and reports it. On a busy machine go test sometimes
 # reports the end of its own fuzztime as a failure, without an input. That, and
 # nothing else, is tried again.
 target() {
-	local dir=$1 name=$2 log=$3 result=failed
+	local dir=$1 name=$2 log=$3 bin=$4 result=failed
 	for _ in 1 2 3 4; do
-		if attempt "$dir" "$name" "$log"; then
+		if attempt "$dir" "$name" "$log" "$bin"; then
 			result=ok
 			break
 		fi
@@ -66,7 +85,11 @@ while read -r dir name; do
 		wait -n || true
 	done
 	n=$((n + 1))
-	target "$dir" "$name" "$out/$n" &
+	if bin=$(build "$dir"); then
+		target "$dir" "$name" "$out/$n" "$bin" &
+	else
+		echo "0 0 failed $dir $name" >"$out/$n.result"
+	fi
 done <<<"$targets"
 wait
 

@@ -1,9 +1,12 @@
 package config
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestListeners(t *testing.T) {
@@ -148,7 +151,33 @@ func FuzzYAML(f *testing.F) {
 	f.Add([]byte("log:\n  dirs: [a]\nnum.partitions: 3\n"))
 	f.Add([]byte("a: &x [*x]\n"))
 	f.Add([]byte("<<: {a: b}\n? - c\n: d\n"))
-	f.Fuzz(func(t *testing.T, data []byte) { loads(t, Sources{YAML: &File{"f", data}}) })
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<12 {
+			return
+		}
+		loads(t, Sources{YAML: &File{"f", data}})
+		entries, err := parseYAML(File{"f", data})
+		if err != nil {
+			return
+		}
+		// The same, said flat and quoted.
+		var flat []byte
+		for _, e := range entries {
+			name, errN := json.Marshal(e.Name)
+			value, errV := json.Marshal(e.Value)
+			if errN != nil || errV != nil || !utf8.ValidString(e.Name+e.Value) {
+				t.Fatalf("%q: %q", e.Name, e.Value)
+			}
+			if len(name) > 1000 {
+				return // longer than a name may be in one line
+			}
+			flat = fmt.Appendf(flat, "%s: %s\n", name, value)
+		}
+		again, err := parseYAML(File{"f", flat})
+		if err != nil || !slices.EqualFunc(entries, again, func(a, b entry) bool { return a.KV == b.KV }) {
+			t.Fatalf("%q is read as %+v, and that as %+v, %v", data, entries, again, err)
+		}
+	})
 }
 
 func FuzzListeners(f *testing.F) {

@@ -24,7 +24,8 @@ type Broker interface {
 	Replica(ident.Partition) *node.Replica
 	// Post calls f on the goroutine that owns the partitions, in order.
 	Post(f func())
-	// Command proposes a change of the cluster metadata.
+	// Command proposes a change of the cluster metadata, and calls the function
+	// once, also if it cannot be known what became of it.
 	Command(metadata.Command, func(metadata.Result))
 	// Run performs work that may wait for the disk.
 	Run(f func())

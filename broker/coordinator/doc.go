@@ -22,6 +22,10 @@
 //	O7 No request sees an offset of a topic that this broker knows to be gone, or
 //	   to be another one of the same name: requests wait while those are removed,
 //	   and are refused while they cannot be, for want of room (C2).
+//	O8 An offset is removed for a topic that is not in the cluster metadata only if
+//	   this broker knows the metadata up to the newest index that was stored with
+//	   any offset of the shard. Until then the topic may be one that it has not
+//	   heard of yet, and requests are refused as while loading (C2).
 //
 // # Bounding the replay
 //

@@ -14,10 +14,14 @@ import (
 // loadBytes is how much of a log is read at a time.
 const loadBytes = 1 << 20
 
-// enqueue has a shard loaded: at once if it is its turn, else soon. What an
-// earlier shard of the partition is still appending comes first, or the replay
-// would miss it; the next check tries again.
+// enqueue has a shard loaded: at once if it is its turn, else soon. One that is
+// loaded serves if it can by now. What an earlier shard of the partition is still
+// appending comes first, or the replay would miss it; the next check tries again.
 func (c *Core) enqueue(s *shard, first bool) {
+	if s.replayed != nil {
+		s.serve(s.replayed, s.logBytes)
+		return
+	}
 	if s.loading || s.queued && !first || c.writes[s.p] > 0 {
 		return
 	}

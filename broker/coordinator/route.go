@@ -159,7 +159,9 @@ func (c *Core) serving(index int32) (*shard, error) {
 	case s.failed != nil && c.now.Before(s.retry):
 		return nil, fmt.Errorf("%w: partition %d: %w", ErrUnavailable, index, s.failed)
 	}
-	c.enqueue(s, true)
+	if c.enqueue(s, true); s.g != nil {
+		return s, nil
+	}
 	return nil, ErrLoading
 }
 
@@ -194,7 +196,7 @@ func (c *Core) check() {
 	}
 	c.compare()
 	for _, s := range c.shards {
-		if s != nil && s.g != nil && (s.behind || s.unsure) {
+		if s != nil && s.g != nil && s.unsure {
 			s.dropAgain(now)
 		}
 	}
@@ -213,6 +215,8 @@ func (c *Core) answerAll() {
 		case s == nil:
 		case s.g != nil:
 			shards = append(shards, s.g)
+		case s.replayed != nil:
+			err = fmt.Errorf("%w: partition %d: the cluster metadata of this broker is too old", ErrLoading, s.id.Index)
 		case s.failed == nil || s.loading:
 			return
 		default:

@@ -18,9 +18,9 @@ type shard struct {
 	p     *partition.Partition
 	epoch ident.Epoch
 
-	g        *group.Shard    // nil until the log is replayed
+	g        *group.Shard    // nil until it serves
+	replayed *group.Shard    // waits for cluster metadata that is new enough; nil if it does not
 	image    *metadata.Image // that offsets without a topic id are of, of when loading began; nil once they were compared with it
-	behind   bool            // the cluster metadata is too old to tell which topics are gone
 	unsure   bool            // there may be offsets of topics that are gone
 	left     []string        // topics whose offsets could not be removed
 	drops    int             // of such offsets, being appended
@@ -52,11 +52,14 @@ func (s *shard) current(p *partition.Partition, o partition.Offsets) bool {
 	return s.p == p && s.epoch == o.LeaderEpoch
 }
 
-// serve begins to serve with what was loaded.
+// serve begins to serve with what was loaded, or waits until it can (O8).
 func (s *shard) serve(g *group.Shard, bytes int64) {
 	now := s.c.now
-	s.c.compare() // the others; then all are compared with the same
-	s.g, s.failed, s.logBytes = g, nil, bytes
+	s.replayed, s.failed, s.logBytes = g, nil, bytes
+	if s.c.compare(); !s.c.knows(g) {
+		return
+	}
+	s.g, s.replayed = g, nil
 	g.Start(now)
 	s.dropUnknown(now)
 }
@@ -72,6 +75,7 @@ func (s *shard) stop(err error) {
 		s.c.shards[s.id.Index] = nil
 	}
 	s.abandon()
+	s.replayed = nil
 	held := s.held
 	s.held = nil
 	for _, f := range held {

@@ -32,10 +32,6 @@ func (c *Core) compare() {
 	for _, s := range c.shards {
 		switch {
 		case s == nil || s.g == nil: // it looks when it is loaded
-		case s.behind: // it looks when it is not any more
-			if s.image == nil {
-				s.image = last
-			}
 		case last == nil:
 			s.dropUnknown(now)
 		case len(gone) > 0:
@@ -69,10 +65,9 @@ func (c *Core) knows(g *group.Shard) bool {
 // cluster metadata, or are there under another id than when they were committed,
 // or, if that was not recorded, than when the shard began to be loaded.
 func (s *shard) dropUnknown(now time.Time) {
-	if s.behind = !s.c.knows(s.g); s.behind {
+	if s.unsure = !s.c.knows(s.g); s.unsure {
 		return
 	}
-	s.unsure = false
 	last, img := s.image, s.c.image
 	s.image = nil
 	s.drops++
@@ -118,7 +113,7 @@ func (s *shard) dropAgain(now time.Time) {
 	if s.drops > 0 || !s.idle() {
 		return // the next check tries again
 	}
-	if s.dropUnknown(now); s.behind {
+	if s.dropUnknown(now); s.unsure {
 		return
 	}
 	left := s.left
@@ -141,24 +136,14 @@ func (s *shard) dropped(err error) {
 // request is what Do is given.
 type request func(now time.Time, s *group.Shard, err error)
 
-var (
-	// errUnsure refuses requests while there may be offsets of topics that are gone.
-	errUnsure = fmt.Errorf("%w: offsets of deleted topics are not removed", ErrUnavailable)
-	// errBehind refuses requests while there may be offsets of topics that this
-	// broker does not know yet.
-	errBehind = fmt.Errorf("%w: the cluster metadata of this broker is older than they are", ErrLoading)
-)
+// errUnsure refuses requests while there may be offsets of topics that are gone.
+var errUnsure = fmt.Errorf("%w: offsets of deleted topics are not removed", ErrUnavailable)
 
 // whenClean calls f when no offset of a topic that is gone is seen any more: a
 // topic of the same name must not begin with them. If they cannot be removed now,
 // f is refused: its client tries again.
 func (s *shard) whenClean(f request) {
-	if s.behind {
-		s.dropAgain(s.c.now)
-	}
 	switch {
-	case s.behind:
-		f(time.Time{}, nil, errBehind)
 	case s.unsure, s.drops > 0 && len(s.held) >= requestsMax:
 		f(time.Time{}, nil, errUnsure)
 	case s.drops == 0:

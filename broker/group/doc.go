@@ -1,7 +1,9 @@
 // Package group is the deterministic core of classic consumer groups: joining,
 // assignment, sessions and committed offsets of all groups that share one
 // partition of __consumer_offsets, a Shard (design decision D9). Its records are
-// byte for byte those of Kafka, so Kafka's tools read them.
+// byte for byte those of Kafka, so Kafka's tools read them, but for two tagged
+// fields of offsets, which those skip: the index of the cluster metadata that the
+// offset's topic was found in, and the expiry time of one that has its own.
 //
 // A request that changes what has to last appends records and is answered when
 // they are committed. A Shard is loaded by replaying its partition; whoever was
@@ -49,6 +51,6 @@
 // generation and had not joined again (KIP-429). Kafka leaves those to nobody
 // until something else makes the group rebalance; here its return does.
 //
-// It does not know which topics exist, route groups to shards, speak the wire
+// It does not know which topics exist (Config.Topic is asked), route groups to shards, speak the wire
 // protocol or take part in transactions.
 package group

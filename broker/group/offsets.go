@@ -188,19 +188,6 @@ func (s *Shard) committer(now time.Time, r *CommitRequest) (*group, error) {
 	return g, nil
 }
 
-// indexOf returns the index of the cluster metadata in which the topic of a commit
-// is, and refuses a topic that is not.
-func (s *Shard) indexOf(t *CommitTopic) (uint64, error) {
-	if s.c.Topic == nil || t.TopicID.IsZero() {
-		return 0, nil
-	}
-	index, ok := s.c.Topic(t.Topic, t.TopicID)
-	if !ok {
-		return 0, fmt.Errorf("commit offsets of topic %q, id %v: %w", cut(t.Topic, topicMaxBytes), t.TopicID, ErrUnknownTopic)
-	}
-	return index, nil
-}
-
 // checkOffset checks the bounds of one offset.
 func (s *Shard) checkOffset(g *group, topic string, partition int32, o *offset) error {
 	if topic == "" || len(topic) > topicMaxBytes || partition < 0 {
@@ -333,7 +320,11 @@ func (s *Shard) FetchOffsets(r FetchRequest) ([]FetchedTopic, error) {
 }
 
 func (e *entry) fetched(partition int32) FetchedOffset {
-	return FetchedOffset{Partition: partition, Offset: e.value.offset, LeaderEpoch: e.value.epoch, Metadata: e.value.metadata}
+	f := FetchedOffset{Partition: partition, Offset: e.value.offset, LeaderEpoch: e.value.epoch, Metadata: e.value.metadata}
+	if mutant.On(mutant.OffsetToldAhead) {
+		f.Offset++
+	}
+	return f
 }
 
 func (g *group) fetchAll() []FetchedTopic {

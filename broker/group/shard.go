@@ -165,6 +165,19 @@ func (s *Shard) replayOffset(k parsedKey, value []byte) error {
 // find an offset's topic in it, knows that the topic is gone.
 func (s *Shard) MetadataIndex() uint64 { return s.index }
 
+// indexOf returns the index of the cluster metadata in which the topic of a commit
+// is, and refuses a topic that is not.
+func (s *Shard) indexOf(t *CommitTopic) (uint64, error) {
+	if s.c.Topic == nil || t.TopicID.IsZero() {
+		return 0, nil
+	}
+	index, ok := s.c.Topic(t.Topic, t.TopicID)
+	if !ok {
+		return 0, fmt.Errorf("commit offsets of topic %q, id %v: %w", cut(t.Topic, topicMaxBytes), t.TopicID, ErrUnknownTopic)
+	}
+	return index, nil
+}
+
 // Start ends loading. Members get a whole session timeout from now.
 func (s *Shard) Start(now time.Time) {
 	s.started = true

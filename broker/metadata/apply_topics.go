@@ -106,7 +106,7 @@ func (c *change) place(id ident.TopicID, have []PartitionInfo, n, rf int, assign
 				node = assignments[p][r]
 			}
 			info.Replicas = append(info.Replicas, Replica{Node: node, ID: c.next.nextReplica})
-			if !mutant.On(mutant.ReusedReplicaID) {
+			if !mutant.On(mutant.ReusedReplicaID) || r == rf-1 {
 				c.next.nextReplica++
 			}
 		}
@@ -170,6 +170,9 @@ func (c DeleteTopic) apply(ch *change) error {
 	ch.next.collisions = ch.next.collisions.without(collisionKey(t.Name))
 	for _, p := range t.Partitions {
 		ch.next.groups = ch.next.groups.without(p.Group)
+	}
+	if last := t.Partitions[len(t.Partitions)-1]; mutant.On(mutant.ReusedGroupID) && last.Group == ch.next.nextGroup-1 {
+		ch.next.nextGroup, ch.next.nextReplica = t.Partitions[0].Group, t.Partitions[0].Replicas[0].ID
 	}
 	ch.next.topicsRemoved = ch.index
 	ch.result.Topic = t

@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // Restore replaces image and applied position by those of a checkpoint. It
@@ -246,6 +247,7 @@ func (r *restorer) partition(id ident.Partition) PartitionInfo {
 		rep := Replica{Node: ident.NodeID(r.u32()), ID: ident.ReplicaID(r.u64())}
 		_, registered := r.img.brokers.get(rep.Node)
 		_, given := r.replicas.get(rep.ID)
+		given = given && !mutant.On(mutant.ReusedReplicaID)
 		_, twice := p.On(rep.Node)
 		r.require(registered && !given && !twice && rep.ID >= FirstReplicaID && rep.ID < r.img.nextReplica,
 			"replica %d of %v on broker %d", rep.ID, id, rep.Node)

@@ -8,6 +8,7 @@ import (
 	"github.com/varvelog/varve/broker/metadata"
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // errNoPlugins: this node was set up without a way to run plugins.
@@ -75,6 +76,9 @@ func (n *Node) load(t *metadata.Topic, l *loadedChain) {
 			return
 		}
 		l.chain = c
+		if grown, ok := n.topic(t.ID); ok && len(grown.Partitions) > len(t.Partitions) { // meanwhile
+			t = grown
+		}
 		n.each(t, func(p *partition.Partition) { p.SetChain(l.generation, c) })
 	}
 	if n.c.LoadChain == nil {
@@ -88,7 +92,7 @@ func (n *Node) load(t *metadata.Topic, l *loadedChain) {
 func (n *Node) reloadChains() {
 	var ids []ident.TopicID
 	for id, l := range n.chains { // order: sorted below
-		if l.failed && !n.now.Before(l.retry) {
+		if l.failed && !n.now.Before(l.retry) && !mutant.On(mutant.ChainLoadedOnce) {
 			ids = append(ids, id)
 		}
 	}

@@ -13,6 +13,9 @@
 //	   does not begin the replica again: its log and its vote are lost.
 //	N3 A partition that cannot be opened is answered with its error, and no
 //	   other is touched.
+//	N4 What a partition emits to a topic goes to one partition of it for ever,
+//	   which alone knows what it has. Which origins exist is judged only by
+//	   metadata that is at least as new as what earlier leaders judged by.
 //
 // Concurrency: one goroutine owns a Node and calls every method but Image,
 // Partition and Ready, which any goroutine may call. Callbacks run on the owner

@@ -62,3 +62,33 @@ func TestLateLeaderDropsItsTopic(t *testing.T) {
 		}
 	}
 }
+
+// A controller that holds no replica of a topic does not know what was uploaded of
+// it: the topic's objects are looked for whenever it is deleted.
+func TestControllerWithoutAReplicaDropsObjects(t *testing.T) {
+	c := newCluster(t, 3, 4, 1<<20)
+	buckets := []*bucket{{}, {}, {}}
+	c.tier = func(i int) TierConfig {
+		return TierConfig{Tier: buckets[i], Every: time.Second, Grace: time.Hour, UploadsMax: 1}
+	}
+	for i := range c.nodes {
+		c.crash(i)
+		c.open(i)
+	}
+	c.until("a controller", 600, func() bool { return c.controller() != nil })
+	id := ident.Partition{}
+	for k := byte(1); id.Topic.IsZero() || c.controller() == nil || c.controller().Replica(id) != nil; k++ {
+		id = ident.Partition{Topic: c.topic(k, 1, 1)}
+	}
+	c.command(metadata.DeleteTopic{TopicID: id.Topic})
+	c.until("the controller knows that there may be objects", 600, func() bool {
+		n := c.controller()
+		if n == nil {
+			return false
+		}
+		if _, there := n.topic(id.Topic); !there && !n.Image().IsDropped(id.Topic) {
+			t.Fatal("its objects are forgotten")
+		}
+		return n.Image().IsDropped(id.Topic)
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -102,6 +103,9 @@ func (n *Node) sendRaft(m replog.Message) {
 	}
 	if frame, err := m.Append([]byte{frameRaft}); err == nil {
 		n.c.Send(to, frame)
+		if mutant.On(mutant.FrameReused) {
+			frame[len(frame)-1]++
+		}
 	}
 }
 

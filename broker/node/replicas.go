@@ -8,6 +8,7 @@ import (
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // start opens the broker's replica of a partition, if it has one, and returns
@@ -166,7 +167,9 @@ func (n *Node) destroy(id ident.Partition, info metadata.PartitionInfo, there di
 	uses := ""
 	if r != nil && r.Partition != nil {
 		uses = r.Partition.Dir()
-		n.meta.doom(uses)
+		if !mutant.On(mutant.DirectoryKept) {
+			n.meta.doom(uses)
+		}
 	} else {
 		n.meta.doomUnused(dir)
 	}
@@ -188,6 +191,9 @@ type replicaMachine struct {
 	unused []string // directories of the replica that the next checkpoint does not name
 	failed bool     // its last task failed
 	led    []func() // called when it leads, or never will
+	saved  bool     // a durable checkpoint names its directory
+	closed bool
+	next   *replicaMachine // that took another replica's state over; nil: none did
 }
 
 // whenLed calls f once every one of the replicas leads, or never will.
@@ -258,6 +264,23 @@ func (m *replicaMachine) Parked(err error) {
 func (m *replicaMachine) Close() {
 	m.Partition.Close()
 	m.n.meta.closed(m.Dir())
+	if m.closed = true; m.next != nil {
+		m.next.left(m.Dir())
+	}
+}
+
+// left tells that nothing writes to an earlier directory of the replica any more,
+// which may go when a checkpoint names another one: a run that came late would
+// make it again.
+func (m *replicaMachine) left(dir string) {
+	for m.next != nil {
+		m = m.next
+	}
+	if m.saved || m.closed {
+		m.n.meta.unused(dir)
+	} else {
+		m.unused = append(m.unused, dir)
+	}
 }
 
 // Durable implements replog.Machine: what an adoption left behind may go when the
@@ -265,19 +288,19 @@ func (m *replicaMachine) Close() {
 func (m *replicaMachine) Durable() {
 	m.Partition.Durable()
 	m.n.meta.unused(m.unused...)
-	m.unused = nil
+	m.unused, m.saved = nil, true
 }
 
 // Switch implements replog.Adopter. Readers of the old replica end by
 // themselves.
 func (m *replicaMachine) Switch() (replog.Machine, error) {
-	old := m.Dir()
 	p, err := m.Partition.Switch()
 	if err != nil {
 		return nil, err
 	}
 	r := &Replica{Topic: m.r.Topic, Info: m.r.Info, Partition: p}
-	next := &replicaMachine{Partition: p, n: m.n, r: r, id: m.id, unused: append(m.unused, old)}
+	next := &replicaMachine{Partition: p, n: m.n, r: r, id: m.id, unused: m.unused}
+	m.next, m.unused = next, nil
 	m.n.mu.Lock()
 	m.n.partitions[m.id] = r
 	m.n.mu.Unlock()

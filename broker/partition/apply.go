@@ -130,7 +130,7 @@ func (p *Partition) decide(q sequence, generation uint64, flags byte) (verdict, 
 	}
 	v := p.producers.judge(q)
 	switch {
-	case generation < p.generation:
+	case generation < p.generation && !mutant.On(mutant.ChainsSideBySide):
 		v = verdict{err: ErrStaleChain}
 	case v.err == nil && flags&continues != 0 && p.producers.byID[q.id] == nil:
 		v = verdict{err: fmt.Errorf("%w: producer %d had a batch before sequence %d, which was lost", ErrOutOfOrder, q.id, q.first)}
@@ -206,6 +206,9 @@ func (p *Partition) answer(a *Append, base ident.Offset, duplicate bool, err err
 		return
 	}
 	p.landed(a)
+	if mutant.On(mutant.WrongOffsetTold) && base > 0 {
+		base--
+	}
 	a.Base, a.LogStart, a.Duplicate = base, p.log.Start(), duplicate
 	a.finish(err)
 }

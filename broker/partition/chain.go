@@ -6,6 +6,7 @@ import (
 
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -94,7 +95,7 @@ func (p *Partition) pump() {
 		return
 	}
 	c.pumping = true
-	for !c.busy && len(c.line) > 0 {
+	for (!c.busy || mutant.On(mutant.ChainsSideBySide)) && len(c.line) > 0 {
 		a := c.line[0]
 		c.line[0] = nil
 		c.line = c.line[1:]
@@ -127,11 +128,17 @@ func (p *Partition) runChain(a *Append) {
 		return
 	}
 	in := ChainInput{Batch: batch, Header: a.Header, Time: a.Time, Seed: p.c.Entropy(), Partition: p.c.ID, Generation: c.have}
+	if mutant.On(mutant.ChainToldNow) {
+		in.Time = mutant.Now()
+	}
 	chain := c.chain
 	var out ChainOutput
 	var made []byte
 	c.busy, c.running = true, a
 	p.c.Run(func() {
+		if mutant.On(mutant.MixedGenerations) && c.chain != nil {
+			chain = c.chain
+		}
 		if out = chain.Run(in); out.Err == nil {
 			made = newChained(in, out)
 		}

@@ -56,6 +56,9 @@ func NewEntry(batch []byte, time int64, generation uint64, patch func(batch []by
 	b, h, p := entry.New(entry.Batch, time, batchHeader, len(batch))
 	binary.LittleEndian.PutUint64(h, generation)
 	copy(p, batch)
+	if mutant.On(mutant.BatchRewritten) {
+		_ = record.SetTimestamps(p, record.CreateTime, time)
+	}
 	if patch != nil {
 		patch(p)
 	}
@@ -270,6 +273,9 @@ func (p *Partition) Dropped(token any, err error) {
 			return
 		}
 		p.landed(t)
+		if mutant.On(mutant.DroppedUnanswered) {
+			return
+		}
 		p.refuse(t, t.sequence(), proposeError(err))
 	case *StartRequest:
 		t.finish(p.log.Start(), proposeError(err))
@@ -287,6 +293,9 @@ func (p *Partition) Dropped(token any, err error) {
 func proposeError(err error) error {
 	switch {
 	case errors.Is(err, replog.ErrNoSpace), errors.Is(err, replog.ErrBusy):
+		if mutant.On(mutant.NoSpaceForGood) {
+			return record.ErrTooLarge
+		}
 		return ErrNoSpace
 	case errors.Is(err, replog.ErrFailed):
 		return err // the disk failed, which is no damage of this partition

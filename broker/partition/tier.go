@@ -340,6 +340,9 @@ func (p *Partition) segments() []storage.SegmentInfo {
 	for i := range p.tier.list.Len() {
 		s := p.tier.list.At(i)
 		all = append(all, storage.SegmentInfo{Base: s.Base, End: s.End, Bytes: s.DataBytes, MaxTimestamp: s.MaxTimestamp, FirstTimestamp: -1})
+		if mutant.On(mutant.TieredCountedTwice) {
+			all[i].Bytes *= 2
+		}
 	}
 	for _, g := range local {
 		if g.Base >= end {

@@ -6,6 +6,7 @@ import (
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // internalToken marks an entry that the leader proposed on its own account.
@@ -96,6 +97,9 @@ func (p *Partition) Maintain(now int64, u Upkeep) {
 	}
 	p.adjust(now)
 	u.Retention.UpTo = p.log.End()
+	if mutant.On(mutant.RetentionByLocal) && u.Tier.Copy {
+		u.Retention.Bytes = u.Tier.Local.Bytes
+	}
 	start, roll := storage.PlanRetention(now, u.Retention, p.segments(), p.log.Active(), p.log.Start())
 	if roll {
 		p.propose(&p.rolling, tokenRoll, entry.Roll, now, nil, nil)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // Offsets are a partition's borders at one moment.
@@ -163,8 +164,17 @@ func (p *Partition) Watch(w Watcher) {
 // Unwatch ends a registration.
 func (p *Partition) Unwatch(w Watcher) {
 	p.mu.Lock()
-	delete(p.watch, w)
+	if !mutant.On(mutant.WatcherKept) {
+		delete(p.watch, w)
+	}
 	p.mu.Unlock()
+}
+
+// Watchers returns how many watchers are registered. Any goroutine may call it.
+func (p *Partition) Watchers() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.watch)
 }
 
 // wake notifies and forgets every watcher.

@@ -113,6 +113,14 @@ func TestDamage(t *testing.T) {
 			_, s := l.segments(l.parts[0])
 			flip(l.t, l.fs, s[len(s)-1].name, 300, 6)
 		}},
+		{name: "bit of a leader epoch", damage: func(l *life) { // likewise
+			_, s := l.segments(l.parts[0])
+			flip(l.t, l.fs, s[0].name, 13, 6)
+		}},
+		{name: "bit of a leader epoch in the active segment", damage: func(l *life) { // likewise
+			_, s := l.segments(l.parts[0])
+			flip(l.t, l.fs, s[len(s)-1].name, 15, 1)
+		}},
 		{name: "length of a batch", damage: func(l *life) { // put right without loss
 			_, s := l.segments(l.parts[0])
 			flip(l.t, l.fs, s[0].name, 9, 2)

@@ -12,6 +12,7 @@ import (
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/vfs"
 )
 
@@ -140,6 +141,9 @@ func (p *partitionPlan) salvage() error {
 		return err
 	}
 	p.report.End = int64(o.HighWatermark)
+	if n := len(g.entries); n > 0 && mutant.On(mutant.RepairLosesMore) {
+		g.entries = g.entries[:n-1]
+	}
 	if p.topic.ChainGeneration > 0 {
 		p.report.Letters = true
 		if n := len(p.in.chained); n == 0 || p.in.chained[n-1] != p.topic.ID {

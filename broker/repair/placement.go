@@ -18,6 +18,7 @@ import (
 // place puts the base offset and the leader epoch that are known into the header of
 // the batch at a position. It reports whether others stood there.
 func (s *scanner) place(pos int64, head []byte) bool {
+	s.known = -1
 	h, err := record.ParseHeader(head)
 	if err != nil || h.LastOffsetDelta < 0 {
 		return false
@@ -25,9 +26,9 @@ func (s *scanner) place(pos int64, head []byte) bool {
 	base, epoch := h.BaseOffset, h.LeaderEpoch
 	if s.names != nil {
 		if o, ok := s.names[pos]; ok {
-			base = int64(o)
+			base, s.known = int64(o), pos
 		} else if s.sure {
-			base = int64(s.floor)
+			base, s.known = int64(s.floor), pos
 		}
 	}
 	if e := epochAt(s.epochs, ident.Offset(base)+ident.Offset(h.LastOffsetDelta)); e >= 0 {
@@ -84,7 +85,7 @@ func (m *machineState) history() []epochStart {
 	if len(b) < 2 {
 		return nil
 	}
-	settings := int(le.Uint16(b))
+	settings := 10 * int(le.Uint16(b)) // bytes
 	if b = b[2:]; len(b) < settings+4 {
 		return nil
 	}

@@ -173,7 +173,8 @@ type scanner struct {
 	// names and epochs say where batches belong; nil: that is not known.
 	names  map[int64]ident.Offset
 	epochs []epochStart
-	sure   bool // the next batch begins at the floor, unless names has it
+	known  int64 // where a batch lies whose base offset is known
+	sure   bool  // the next batch begins at the floor, unless names has it
 	buf    []byte
 	out    segmentScan
 }
@@ -321,6 +322,9 @@ func (s *scanner) whole(pos int64, header []byte, flip int64) (record.Header, bo
 	(&batchAt{fixed: header, flip: flip}).fix(b)
 	if !record.VerifyCRC(b) {
 		return h, false, nil
+	}
+	if s.names != nil && s.known == pos {
+		return h, true, nil
 	}
 	// The base offset is in no checksum: the batch behind must begin above.
 	next, ok, err := s.peek(pos + int64(h.Size()))

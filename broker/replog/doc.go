@@ -29,13 +29,18 @@
 //	   names are here, and says so only when a checkpoint with it is durable.
 //	   Until then it is what it was.
 //	G9 What another replica sends is taken only if there is room for it in the
-//	   write-ahead log; else it is as if it had been lost.
+//	   write-ahead log and on disk; else it is as if it had been lost. So are
+//	   messages that begin a term or ask for a vote.
 //	G10 A checkpoint is logged only when everything that its states claim about
 //	   files is durable. Machines that share their sync (SharedSync) are told
 //	   of it only by a sync of the file system that began after they had written.
 //	G11 Clients slow down as the replay debt grows, and stop at its bound; but
 //	   one proposal goes on whenever nothing else is on its way, so that what
 //	   waits is always looked at again. The broker's own never wait for the pace.
+//	G12 A leader takes no proposals of clients while most replicas say that their
+//	    disks have no room for them, so that what frees space is never behind
+//	    entries that they cannot take. A replica that cannot take them for long
+//	    gets a snapshot, which says what was deleted.
 //
 // Concurrency: an Engine and its machines belong to one goroutine. Task.Do runs
 // anywhere.

@@ -99,8 +99,12 @@ type stalled struct {
 	until time.Time
 }
 
-// Open recovers the write-ahead log. Groups do not run before Start.
+// Open recovers the write-ahead log. Groups do not run before Start. It fails with
+// ErrSettings if the log's files are fewer or smaller than can work.
 func Open(c Config, now time.Time) (*Engine, *wal.Recovered, error) {
+	if err := c.check(); err != nil {
+		return nil, nil, err
+	}
 	c.TasksMax = max(c.TasksMax, 1)
 	if c.RoundBytes == 0 {
 		c.RoundBytes = c.WAL.BytesMax / 4

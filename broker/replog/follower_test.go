@@ -354,7 +354,7 @@ func TestMessagesFitTheLogOfOthers(t *testing.T) {
 		most      int
 	}{
 		"a share of a file":    {256 << 10, 4 << 20, 32 << 10},
-		"a share of the log":   {512 << 10, 768 << 10, 48 << 10},
+		"a share of the log":   {512 << 10, 1 << 20, 64 << 10},
 		"more than one is due": {64 << 20, 512 << 20, proposeBytesMax},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -368,6 +368,11 @@ type Stats struct {
 	Debt                                int64  // bytes to replay after a crash now
 	Waiting                             int64  // bytes of proposals that wait for space
 	Groups, Parked                      int
+
+	// States of other replicas: those that were begun to be fetched, of these those
+	// that gave way to a newer one or were gone on with, those that were given up,
+	// and those that were taken over.
+	AdoptionsBegun, AdoptionsExtended, AdoptionsAbandoned, Adoptions uint64
 }
 
 // Stats returns the counters.

@@ -133,6 +133,11 @@ func (g *group) receive(m raftpb.Message) {
 		g.abandon() // it is sent again
 		return
 	}
+	if g.adopting != nil {
+		g.e.stats.AdoptionsExtended++
+	} else {
+		g.e.stats.AdoptionsBegun++
+	}
 	g.adopting = &m
 	g.e.adopting[g.id] = g
 	g.changed = true // it may have given up what the other one does not have any more
@@ -144,6 +149,7 @@ func (g *group) abandon() {
 	if g.adopting == nil {
 		return
 	}
+	g.e.stats.AdoptionsAbandoned++
 	g.adopting = nil
 	delete(g.e.adopting, g.id)
 	if a, ok := g.own.m.(Adopter); ok {
@@ -201,6 +207,7 @@ func (g *group) install(m raftpb.Message) error {
 	g.applied, g.appliedT, g.changed = meta.Index, meta.Term, true
 	g.store.reset(meta.Index, meta.Term)
 	g.stored = &storing{index: meta.Index, at: at}
+	g.e.stats.Adoptions++
 	if mutant.On(mutant.SnapshotBeforeDurable) {
 		g.stored = nil
 		g.deliver(m.Responses)

@@ -1,6 +1,9 @@
 package replog
 
 import (
+	"errors"
+	"fmt"
+
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -8,6 +11,37 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/mutant"
 )
+
+// ErrSettings: sizes of the write-ahead log with which nothing could go on.
+var ErrSettings = errors.New("replog: sizes of the write-ahead log")
+
+// Least sizes of the write-ahead log. A checkpoint frees only whole files, so that
+// there must be one to go on in while another is freed; and a file must hold what
+// is kept for a checkpoint beside another replica's message or a client's batch.
+const (
+	filesLeast   = 2
+	fileLeast    = 64 << 10
+	reserveLeast = 4 * wal.Block
+)
+
+// check refuses what is below those.
+func (c *Config) check() error {
+	w := &c.WAL
+	for _, n := range []int64{w.FirstFileBytes, w.FileBytes, w.ReserveBytes} {
+		if n%wal.Block != 0 {
+			return fmt.Errorf("%w: %d bytes are no multiple of %d", ErrSettings, n, wal.Block)
+		}
+	}
+	switch {
+	case w.FileBytes < fileLeast || w.FirstFileBytes < fileLeast:
+		return fmt.Errorf("%w: files of %d bytes, the first of %d, at least %d", ErrSettings, w.FileBytes, w.FirstFileBytes, fileLeast)
+	case w.BytesMax < filesLeast*w.FileBytes:
+		return fmt.Errorf("%w: %d bytes for all files, at least %d of %d", ErrSettings, w.BytesMax, filesLeast, w.FileBytes)
+	case w.ReserveBytes < reserveLeast || w.ReserveBytes > w.FileBytes/4:
+		return fmt.Errorf("%w: a reserve of %d bytes, from %d to a quarter of a file of %d", ErrSettings, w.ReserveBytes, reserveLeast, w.FileBytes)
+	}
+	return nil
+}
 
 // Who may take space of the disk, and down to where: clients' proposals as long as
 // the reserve is left, copies of another replica's files and new files of the

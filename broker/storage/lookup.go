@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 )
 
 // scanAhead is how much a scan reads at once, in bytes.
@@ -33,6 +34,9 @@ func (l *Log) timePosition(v view, h *handle, ts int64) (int64, error) {
 	entries, err := l.persisted(v, h)
 	if err != nil {
 		return 0, err
+	}
+	if mutant.On(mutant.TimeIndexOff) {
+		ts += 1000
 	}
 	pos := timeEntry(entries, ts)
 	if k := len(entries); k == 0 || entries[k-1].maxTime < ts {

@@ -160,7 +160,7 @@ func (l *Log) Reserve(cost int64, system bool) bool {
 	if system && !mutant.On(mutant.RetentionNeedsSpace) {
 		keep = 0
 	}
-	if l.failed != nil || l.left(cost) < keep {
+	if l.failed != nil || l.Left(cost) < keep {
 		l.wanting = true
 		return false
 	}
@@ -172,10 +172,10 @@ func (l *Log) Reserve(cost int64, system bool) bool {
 	return true
 }
 
-// left is what can still be written behind a record of that cost. If nothing
+// Left returns how much can still be written behind a record of that cost. If nothing
 // else waits, it is known where the record goes; else what the end of a file may
 // waste is taken off.
-func (l *Log) left(cost int64) int64 {
+func (l *Log) Left(cost int64) int64 {
 	if len(l.queue) > 0 || l.reserved > 0 {
 		return l.freeFor(max(cost, l.biggest)) - cost
 	}
@@ -206,7 +206,7 @@ func (l *Log) Turn(cost int64) bool {
 // Held reports whether a client's record of this cost is refused only for what
 // SetReserve keeps beyond the setting.
 func (l *Log) Held(cost int64) bool {
-	left := l.left(cost)
+	left := l.Left(cost)
 	return left < l.keep && left >= l.s.ReserveBytes
 }
 

@@ -131,7 +131,9 @@ func Salvage(fs vfs.FS, set Settings, applied func(state []byte) uint64) (*Salva
 	if err := s.walk(); err != nil {
 		return nil, fmt.Errorf("salvage the write-ahead log: %w", err)
 	}
-	s.judge(refused)
+	if s.judge(refused); refused != nil {
+		s.looseStates()
+	}
 	s.result()
 	return s.out, nil
 }
@@ -149,7 +151,8 @@ type salvage struct {
 	groups   map[ident.GroupID]*SalvagedGroup
 	gone     map[Replica]bool // since the first piece of the checkpoint being read
 	pieces   []Piece
-	from     int // number of the first piece's record
+	loose    []Piece // of the newest checkpoint, unless that is complete
+	from     int     // number of the first piece's record
 	fromAt   int64
 	low      int64 // of the newest complete checkpoint
 	records  int

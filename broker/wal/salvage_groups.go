@@ -62,7 +62,10 @@ func (g *SalvagedGroup) take(a *Append, number int) {
 
 // piece collects a checkpoint as recovery does.
 func (s *salvage) piece(p Piece, position int64) {
-	s.out.checkpoint = max(s.out.checkpoint, p.ID)
+	if p.ID > s.out.checkpoint {
+		s.out.checkpoint, s.loose = p.ID, nil
+	}
+	s.loose = append(s.loose, p)
 	if p.Number == 0 {
 		s.pieces, s.from, s.fromAt = nil, s.records, position
 		clear(s.gone)
@@ -99,7 +102,23 @@ func (s *salvage) whole() {
 			delete(s.groups, id)
 		}
 	}
-	s.pieces, s.out.checkpointAt = nil, s.fromAt
+	s.pieces, s.loose, s.out.checkpointAt = nil, nil, s.fromAt
+}
+
+// looseStates takes what is left of the newest checkpoint if a piece of it is
+// damaged: each state holds by itself, and what it says of files was durable when
+// it was written. Groups of the damaged piece have what an older checkpoint said.
+func (s *salvage) looseStates() {
+	for _, p := range s.loose {
+		for _, st := range p.Groups {
+			g := s.group(st.Group, st.Replica)
+			if g == nil || s.gone[Replica{st.Group, st.Replica}] || g.State != nil && s.applied(g.State) >= s.applied(st.State) {
+				continue
+			}
+			g.State, g.Low = st.State, st.Low
+			g.last = max(g.last, s.applied(st.State))
+		}
+	}
 }
 
 // result sorts what was read.

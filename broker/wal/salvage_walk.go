@@ -224,7 +224,7 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 	if int64(len(b)) < min(to, toPos-f.head.base)-off || f.head.base+to < min(toPos, f.head.base+f.head.size) {
 		h.Any = true
 	}
-	named, last, follows := map[ident.GroupID]bool{}, s.records, false
+	named, last, follows, piece := map[ident.GroupID]bool{}, s.records, false, false
 	var generation [8]byte
 	binary.LittleEndian.PutUint64(generation[:], f.head.generation)
 	for at := int64(writeHeader); at < int64(len(b)); { // behind the header of the first one
@@ -243,10 +243,13 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 		}
 		if !follows || !harmless(b[at:next], off+at, next < int64(len(b))) {
 			g, kind, known := blame(f, b[at:next], off+at, next < int64(len(b)))
-			if last = s.records; !known {
+			last = s.records
+			switch {
+			case !known:
 				h.Any = true
-			} else if kind != KindCheckpoint && !named[g] { // a checkpoint holds no group's records
-
+			case kind == KindCheckpoint: // it holds no group's records
+				piece = true
+			case !named[g]:
 				named[g] = true
 				h.Groups = append(h.Groups, g)
 			}
@@ -257,6 +260,9 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 	h.Reason = "a write that was durable is damaged or missing"
 	if !h.Any && len(h.Groups) == 0 {
 		h.Reason = "a write that was durable is damaged, and all its records are whole"
+	}
+	if piece {
+		h.Reason = "a piece of a checkpoint is damaged"
 	}
 	if n := len(h.Corrected); n > 0 {
 		h.Reason = fmt.Sprintf("%s; corrected a flipped bit at %v", strings.TrimSuffix(h.Reason, ", and all its records are whole"), h.Corrected)

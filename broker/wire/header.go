@@ -116,10 +116,10 @@ func skipTags(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// uvarint reads an unsigned varint of at most 32 bits.
+// uvarint reads an unsigned varint of at most 32 bits, which is in five bytes.
 func uvarint(b []byte) (v uint64, rest []byte, ok bool) {
 	v, n := binary.Uvarint(b)
-	if n <= 0 || v > 1<<32-1 {
+	if n <= 0 || n > 5 || v > 1<<32-1 {
 		return 0, nil, false
 	}
 	return v, b[n:], true

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -123,48 +124,86 @@ func TestHeadersOfEveryVersion(t *testing.T) {
 	}
 }
 
-// FuzzHeader feeds whole frames to the three parsers in turn, as the reader
-// does, and checks that what they return lies within the frame.
+// FuzzHeader feeds whole frames to the three parsers in turn, as the reader does.
+// A second reading, kmsg's, finds the same client id and body, and a header that
+// kmsg writes is read as it was written. Seal makes the length fit, so that what
+// follows it is tried.
 func FuzzHeader(f *testing.F) {
-	f.Add(frame(keyMetadata, 1, 1, []byte("body")))
-	f.Add(frame(keyMetadata, 12, 2, []byte("body")))
-	f.Add(frame(keyApiVersions, 99, 3, nil))
-	f.Add([]byte("GET / HTTP/1.1\r\n"))
-	f.Add([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3})
-	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Add(frame(keyMetadata, 1, 1, []byte("body")), true)
+	f.Add(frame(keyMetadata, 12, 2, []byte("body")), true)
+	f.Add(frame(keyApiVersions, 99, 3, nil), true)
+	f.Add([]byte("GET / HTTP/1.1\r\n"), false)
+	f.Add([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3}, false)
+	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0}, false)
+	f.Fuzz(func(t *testing.T, b []byte, seal bool) {
 		const bytesMax, idMax = 1 << 16, 64
 		if len(b) < lengthBytes+prefixBytes {
 			return
+		}
+		if seal {
+			binary.BigEndian.PutUint32(b, uint32(len(b)-lengthBytes))
 		}
 		n, err := parseLength([4]byte(b), true, bytesMax)
 		if err != nil {
 			if n != 0 || !malformed(err) {
 				t.Fatalf("%d with %v", n, err)
 			}
-			return
-		}
-		if n < prefixBytes || n > bytesMax {
-			t.Fatalf("length %d", n)
-		}
-		p := parsePrefix([8]byte(b[4:]))
-		if p.key != int16(binary.BigEndian.Uint16(b[4:])) {
-			t.Fatalf("key %d", p.key)
-		}
-		rest := b[12:]
-		tagged := flexible(p.key, p.version)
-		id, body, err := parseRest(rest, tagged, idMax)
-		if err != nil {
-			if !malformed(err) || id != nil || body != nil {
-				t.Fatalf("%q, %q with %v", id, body, err)
+			if seal && len(b)-lengthBytes <= bytesMax {
+				t.Fatalf("a right length is refused: %v", err)
 			}
 			return
 		}
-		if len(id) > idMax || !bytes.HasSuffix(rest, body) || !bytes.HasPrefix(rest[2:], id) {
-			t.Fatalf("client id %q and body %q of %q", id, body, rest)
+		if n < prefixBytes || n > bytesMax || n != int(binary.BigEndian.Uint32(b)) {
+			t.Fatalf("length %d", n)
 		}
-		if used := len(rest) - len(body); !tagged && used != 2+len(id) || tagged && used < 3+len(id) {
-			t.Fatalf("header of %d bytes with a client id of %d", used, len(id))
-		}
+		p := parsePrefix([8]byte(b[4:]))
+		checkRest(t, p, b[lengthBytes+prefixBytes:], idMax)
 	})
+}
+
+// checkRest compares what follows the prefix with kmsg's reading of it.
+func checkRest(t *testing.T, p prefix, rest []byte, idMax int) {
+	t.Helper()
+	tagged := flexible(p.key, p.version)
+	id, body, err := parseRest(rest, tagged, idMax)
+	r := kbin.Reader{Src: rest}
+	wantID := r.NullableString()
+	if tagged {
+		for n := r.Uvarint(); n > 0 && r.Ok(); n-- {
+			r.Uvarint()
+			r.Span(int(r.Uvarint()))
+		}
+	}
+	wantErr := r.Complete()
+	if err != nil {
+		if !malformed(err) || id != nil || body != nil {
+			t.Fatalf("%q, %q with %v", id, body, err)
+		}
+		// Kmsg takes any length below zero for null, and client ids of any size.
+		if odd := len(rest) >= 2 && int16(binary.BigEndian.Uint16(rest)) < -1 || wantID != nil && len(*wantID) > idMax; wantErr == nil && !odd {
+			t.Fatalf("%v; kmsg reads it", err)
+		}
+		return
+	}
+	if wantErr != nil || (id == nil) != (wantID == nil) || id != nil && string(id) != *wantID || !bytes.Equal(body, r.Src) {
+		t.Fatalf("client id %q and body %q of %q; kmsg: %v, %q", id, body, rest, wantErr, r.Src)
+	}
+	if len(id) > idMax || cap(id) != len(id) || !bytes.HasSuffix(rest, body) {
+		t.Fatalf("client id %q with room for %d", id, cap(id))
+	}
+	q := kmsg.RequestForKey(p.key)
+	if q == nil || p.version < 0 || p.version > q.MaxVersion() || p.key == keyControlledShutdown {
+		return
+	}
+	q.SetVersion(p.version)
+	if id == nil {
+		return
+	}
+	wrote := kmsg.NewRequestFormatter(kmsg.FormatterClientID(string(id))).AppendRequest(nil, q, p.correlationID)
+	if got := parsePrefix([8]byte(wrote[4:12])); got != p {
+		t.Fatalf("%+v is written as %+v", p, got)
+	}
+	if got, _, err := parseRest(wrote[12:], tagged, idMax); err != nil || !bytes.Equal(got, id) {
+		t.Fatalf("key %d version %d: client id %q, %v, want %q", p.key, p.version, got, err, id)
+	}
 }

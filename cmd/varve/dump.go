@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/varvelog/varve/broker/wal"
+	"github.com/varvelog/varve/internal/ident"
 )
 
 func dumpCommand() *cli.Command {
@@ -137,6 +138,8 @@ type dumper struct {
 	json    bool
 	records bool
 	sealed  bool // nothing but what belongs there may be in the file
+	// named is what the index says of base offsets, by position; nil: nothing.
+	named map[int64]ident.Offset
 
 	damaged int64
 	buffer  []byte

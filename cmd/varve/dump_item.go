@@ -38,7 +38,7 @@ func (d *dumper) item(kind string, position int64, fields ...field) error {
 	} else {
 		b = append(b, kind...)
 		for _, f := range fields {
-			b = append(append(append(b, ' '), f.name...), '=')
+			b = append(appendTextValue(append(b, ' '), f.name), '=') // of a header, whoever wrote it chose the name
 			b = appendTextValue(b, f.value)
 		}
 	}

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 
+	"github.com/varvelog/varve/broker/storage"
+	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -32,7 +36,7 @@ func dumpSegment(d *dumper) error {
 				return err
 			}
 		}
-		d.sealed, d.size = true, min(n, d.size)
+		d.sealed, d.size, d.named = true, min(n, d.size), indexedBatches(d.file)
 	}
 	end, err := d.batches(0, d.size)
 	if err != nil || end == d.size {
@@ -68,6 +72,38 @@ func sealedBytes(name string) (int64, bool) {
 	return int64(le.Uint64(b[24:])), true
 }
 
+// indexedBatches reads the base offsets that the index of a segment names, whose own
+// checksums do not cover them. It is nil if there is no whole index.
+func indexedBatches(name string) map[int64]ident.Offset {
+	stem, _ := strings.CutSuffix(name, ".log")
+	base, err := strconv.ParseUint(filepath.Base(stem), 10, 63)
+	if err != nil {
+		return nil
+	}
+	info, err := os.Stat(stem + ".index")
+	if err != nil || info.Size() > indexBytesMax {
+		return nil
+	}
+	b, err := os.ReadFile(stem + ".index")
+	if err != nil {
+		return nil
+	}
+	named, err := storage.IndexedBatches(b, ident.Offset(base))
+	if err != nil {
+		return nil
+	}
+	return named
+}
+
+// due returns the base offset of the batch at a position if it is known: the index
+// names it, or it follows the batch that ends before next.
+func (d *dumper) due(at, next int64) (int64, bool) {
+	if base, ok := d.named[at]; ok {
+		return int64(base), true
+	}
+	return next, d.named != nil && next >= 0
+}
+
 // batches prints the record batches from one byte of the file to another, and
 // returns where no more begins. It goes on behind a batch whose length is right
 // and whose content is not.
@@ -75,6 +111,7 @@ func (d *dumper) batches(at, end int64) (int64, error) {
 	head := make([]byte, record.HeaderSize)
 	var batch []byte
 	next := int64(-1) // the offset behind the last good batch
+	epoch := int32(-1)
 	for end-at >= record.HeaderSize {
 		if err := d.read(head, at); err != nil {
 			return at, err
@@ -93,13 +130,23 @@ func (d *dumper) batches(at, end int64) (int64, error) {
 		if err := d.item("batch", at, d.batchFields(&h, crc)...); err != nil {
 			return at, err
 		}
+		due, known := d.due(at, next)
 		switch {
 		case !crc:
 			err = d.damage(at, "the checksum of the batch from offset %d is wrong", h.BaseOffset)
+			if d.named != nil {
+				next = -1 // it does not tell
+			}
+		case known && h.BaseOffset != due:
+			err = d.damage(at, "a batch from offset %d, where the index has %d", h.BaseOffset, due)
+			next = due + int64(h.LastOffsetDelta) + 1
+		case h.LeaderEpoch < epoch:
+			err = d.damage(at, "leader epoch %d behind %d", h.LeaderEpoch, epoch)
+			next, epoch = h.LastOffset()+1, h.LeaderEpoch
 		case h.BaseOffset < next || h.LastOffset() < h.BaseOffset:
 			err = d.damage(at, "offsets %d to %d do not follow offset %d", h.BaseOffset, h.LastOffset(), next-1)
 		default:
-			next = h.LastOffset() + 1
+			next, epoch = h.LastOffset()+1, h.LeaderEpoch
 			err = d.batchRecords(batch, &h, at)
 		}
 		if err != nil {

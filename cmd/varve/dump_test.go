@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -77,7 +79,7 @@ func TestDump(t *testing.T) {
 		}
 	}
 	index := run("", append([]string{"dump"}, files(t, dir, "partitions/*/*.index")...)...).out
-	for _, want := range []string{"index position=0 version=1 base_offset=0\n", "\nentry position=40 offset=0 segment_position=0 max_timestamp=2", "\nfooter position="} {
+	for _, want := range []string{"index position=0 version=2 base_offset=0\n", "\nentry position=40 offset=0 segment_position=0 max_timestamp=2", "\nfooter position="} {
 		if !strings.Contains(index, want) {
 			t.Errorf("the indexes lack %q:\n%.2000s", want, index)
 		}
@@ -117,6 +119,8 @@ func TestDumpDamage(t *testing.T) {
 		{"record", sealed, flip(500), "damage position=0 "},
 		{"magic of a batch", sealed, flip(16), "no batch begins here that is whole"},
 		{"length of a batch", sealed, flip(8), "no batch begins here that is whole"},
+		{"base offset of a batch", sealed, flip(3), "where the index has 0"},
+		{"leader epoch of a batch", sealed, flip(13), "leader epoch 1 behind"},
 		{"cut segment", sealed, func(b []byte) []byte { return b[:len(b)-100] }, "bytes by its index"},
 		{"zeros in a segment", sealed, func(b []byte) []byte { clear(b[:4096]); return b }, "damage position=0 "},
 		{"header of an index", index, flip(17), "the checksum of the header is wrong"},
@@ -191,21 +195,121 @@ func TestDumpUnsealed(t *testing.T) {
 	}
 }
 
-// FuzzDump: no file makes dump fail other than by saying what is damaged.
+// TestDumpQuotesHeaderNames: the name of a record's header is its producer's, and
+// could say anything on a terminal, such as another line.
+func TestDumpQuotesHeaderNames(t *testing.T) {
+	b := record.NewBuilder(record.DefaultParams(record.None, 0))
+	err := b.Append(&record.Record{Value: []byte("v"), Headers: []record.RecordHeader{{Key: []byte("a\ndamage position=0 \x1b[2J"), Value: []byte("w")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := b.Finish(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "00000000000000000000.log")
+	writeFile(t, name, batch)
+	got := run("", "dump", "--records", name)
+	if want := ` "header:a\ndamage position=0 \x1b[2J"=`; got.err != nil || !strings.Contains(got.out, want) {
+		t.Errorf("lacks %s: %+v", want, got)
+	}
+	checkDumped(t, []byte(got.out), false)
+}
+
+// FuzzDump: no file makes dump fail other than by saying what is damaged, and what
+// it prints are lines of JSON, or of plain text that begin with what they are. Seal
+// makes checksums right, so that what lies behind them is tried.
 func FuzzDump(f *testing.F) {
 	batch := testBatch(f, 2)
-	f.Add(uint8(0), batch)
-	f.Add(uint8(0), append(append([]byte{1}, batch...), batch...))
-	f.Add(uint8(1), []byte(indexMagic+"\x01\x00\x00\x00"))
-	f.Add(uint8(2), walSeed())
-	f.Add(uint8(3), testObject(f))
+	f.Add(uint8(0), true, batch)
+	f.Add(uint8(8), true, append(append([]byte{1}, batch...), batch...))
+	f.Add(uint8(1), true, append([]byte(indexMagic+"\x01\x00\x00\x00"), make([]byte, 100)...))
+	f.Add(uint8(2), true, walSeed())
+	f.Add(uint8(3), false, testObject(f))
 	dumps := []func(*dumper) error{dumpSegment, dumpIndex, dumpWAL, dumpObject}
-	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
-		d := &dumper{w: bufio.NewWriter(io.Discard), file: "x", in: bytes.NewReader(data), size: int64(len(data)), json: which&8 != 0, records: true}
-		if err := dumps[int(which)%len(dumps)](d); err != nil {
+	seals := []func([]byte){sealBatches, sealIndex, sealWAL, func([]byte) {}}
+	f.Fuzz(func(t *testing.T, which uint8, seal bool, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		kind := int(which) % len(dumps)
+		if seal {
+			seals[kind](data)
+		}
+		var out bytes.Buffer
+		d := &dumper{w: bufio.NewWriter(&out), file: "x", in: bytes.NewReader(data), size: int64(len(data)), json: which&8 != 0, records: true}
+		if err := errors.Join(dumps[kind](d), d.w.Flush()); err != nil {
 			t.Error(err)
 		}
+		checkDumped(t, out.Bytes(), d.json)
 	})
+}
+
+// checkDumped checks the lines that dump printed.
+func checkDumped(t *testing.T, out []byte, asJSON bool) {
+	t.Helper()
+	for line := range bytes.Lines(out) {
+		line, ended := bytes.CutSuffix(line, []byte("\n"))
+		if !ended || asJSON && !json.Valid(line) {
+			t.Fatalf("%q is no line of JSON", line)
+		}
+		if asJSON {
+			continue
+		}
+		word, _, _ := strings.Cut(string(line), " ")
+		if !plainWord(word) || strings.ContainsFunc(string(line), func(r rune) bool { return !strconv.IsPrint(r) }) {
+			t.Fatalf("%q is no line of plain text", line)
+		}
+	}
+}
+
+// sealBatches makes the checksums of batches right, from the front on.
+func sealBatches(b []byte) {
+	for len(b) >= record.HeaderSize {
+		h, err := record.ParseHeader(b)
+		if err != nil || h.Size() > len(b) {
+			return
+		}
+		binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:h.Size()], castagnoli))
+		b = b[h.Size():]
+	}
+}
+
+// sealIndex makes the checksums of an index's header and blocks right.
+func sealIndex(b []byte) {
+	le := binary.LittleEndian
+	if len(b) < indexHeader {
+		return
+	}
+	le.PutUint32(b[28:], crc32.Checksum(b[:28], castagnoli))
+	for b = b[indexHeader:]; len(b) >= indexBlock; {
+		size := indexBlock + int64(le.Uint32(b))*indexEntryBytes
+		if size > int64(len(b)) {
+			return
+		}
+		le.PutUint32(b[4:], crcAround(b[:size], 4))
+		b = b[size:]
+	}
+}
+
+// sealWAL makes the checksums of a file of a write-ahead log right, of its first
+// write and of that one's records.
+func sealWAL(b []byte) {
+	le := binary.LittleEndian
+	if len(b) < wal.Block+wal.WriteHeaderBytes {
+		return
+	}
+	le.PutUint32(b[12:], crcAround(b[:80], 12))
+	w := b[wal.Block:]
+	le.PutUint32(w[4:], crcAround(w[4:wal.WriteHeaderBytes], 0))
+	for r := w[wal.WriteHeaderBytes:]; len(r) >= 48; {
+		size := 48 + int64(le.Uint32(r[4:]))
+		if size > int64(len(r)) {
+			return
+		}
+		le.PutUint32(r, crcAround(append(make([]byte, 4), r[4:size]...), 0))
+		r = r[size:]
+	}
 }
 
 // walSeed is a file of a write-ahead log with one write, whose record has a right

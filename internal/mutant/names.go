@@ -35,5 +35,5 @@ func All() []Name {
 		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
 		CorruptAsTorn, SharedSyncEarly, UnlinkEarly, RetentionNeedsSpace, NoDeduplication, SettingsReadAtApply,
 		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, DropKeepsLogStart, ForgetUndeleted, BlocksTrusted, ColdBelowStart, SnapshotBeforeDurable,
-	}, state()...)
+	}, append(state(), checked()...)...)
 }

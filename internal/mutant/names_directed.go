@@ -8,7 +8,6 @@ const (
 	StaleTailKept    Name = "stale-tail-kept"    // entries of an older term stay behind a snapshot after a restart
 	ProposedTwice    Name = "proposed-twice"     // a retry of a batch in flight is proposed again
 	UploadUnverified Name = "upload-unverified"  // an upload counts whose object was not read back
-	ReusedReplicaID  Name = "reused-replica-id"  // two replicas get one id
 	EpochsTrusted    Name = "epochs-trusted"     // leader epochs in segment files are not compared with the partition's
 	OffsetsTrusted   Name = "offsets-trusted"    // base offsets in segment files are not compared with the index
 	OldImageJudges   Name = "old-image-judges"   // a broker whose metadata lags takes an origin that was forgotten for a new one
@@ -28,7 +27,6 @@ func AllDirected() []Directed {
 		{StaleTailKept, "broker/replog", "TestStaleTailBehindSnapshot"},
 		{ProposedTwice, "broker/partition", "TestRetryInFlight"},
 		{UploadUnverified, "tiering/offload", "TestS1TamperedObjectsAreNotCommitted"},
-		{ReusedReplicaID, "broker/metadata", "TestCreateTopic"},
 		{EpochsTrusted, "broker/partition", "TestWrongEpochIsDamage"},
 		{OffsetsTrusted, "broker/storage", "TestPlacementFlipsAreFound"},
 		{OldImageJudges, "broker/partition", "TestOldMetadataJudgesNoOrigins"},

@@ -2,7 +2,9 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"math"
 	"testing"
@@ -232,25 +234,78 @@ func TestNextAndBatches(t *testing.T) {
 	}
 }
 
+// framed returns the batches at the front of b as its own arithmetic finds them,
+// and makes their checksums right.
+func framed(b []byte) (batches [][]byte) {
+	for len(b) >= 61 {
+		size := 12 + int64(int32(binary.BigEndian.Uint32(b[8:])))
+		if b[16] != 2 || size < 61 || size > int64(len(b)) {
+			break
+		}
+		binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:size], crc32.MakeTable(crc32.Castagnoli)))
+		batches = append(batches, b[:size:size])
+		b = b[size:]
+	}
+	return batches
+}
+
+// FuzzNext: any bytes are cut into the batches that a second reading finds, up to
+// what is none; header and checksum of each are taken as they stand, and survive
+// being placed and being stamped.
 func FuzzNext(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(clientBatch(f, None, 2, 3))
 	f.Add(append(clientBatch(f, LZ4, 2, 3), 1, 2, 3))
+	f.Add(append(clientBatch(f, None, 1, 3), clientBatch(f, None, 2, 3)...))
 	f.Add(make([]byte, 70))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var total int
+		want := framed(b)
+		used := 0
 		for batch, err := range Batches(b) {
 			if err != nil {
+				if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrTruncated) && !errors.Is(err, ErrMagic) {
+					t.Fatal(err)
+				}
+				used = -1
 				break
 			}
-			if len(batch) < HeaderSize {
-				t.Fatalf("batch of %d bytes", len(batch))
+			if len(want) == 0 || !bytes.Equal(batch, want[0]) {
+				t.Fatalf("a batch of %d bytes, want another", len(batch))
 			}
-			VerifyCRC(batch)
-			total += len(batch)
+			checkBatchHeader(t, batch)
+			used, want = used+len(batch), want[1:]
 		}
-		if total > len(b) {
-			t.Fatal("more batches than bytes")
+		if len(want) > 0 || used >= 0 && used != len(b) {
+			t.Fatalf("%d batches are missing, %d of %d bytes were read", len(want), used, len(b))
 		}
 	})
+}
+
+// checkBatchHeader checks what can be read and set of a batch with a right
+// checksum.
+func checkBatchHeader(t *testing.T, batch []byte) {
+	t.Helper()
+	h, err := ParseHeader(batch)
+	var again [HeaderSize]byte
+	if h.put(again[:]); err != nil || !bytes.Equal(again[:], batch[:HeaderSize]) || h.Size() != len(batch) || !VerifyCRC(batch) {
+		t.Fatalf("%+v, %v; the checksum is right: %t", h, err, VerifyCRC(batch))
+	}
+	placed := bytes.Clone(batch)
+	var patch [16]byte
+	if err := errors.Join(SetPlacement(placed, 1<<40, 7), PatchPlacement(&patch, batch, 1<<40, 7)); err != nil {
+		t.Fatal(err)
+	}
+	if g, _ := ParseHeader(placed); g.BaseOffset != 1<<40 || g.LeaderEpoch != 7 || !VerifyCRC(placed) || !bytes.Equal(patch[:], placed[:16]) || !bytes.Equal(placed[16:], batch[16:]) {
+		t.Fatalf("placed: %+v", g)
+	}
+	if err := SetTimestamps(placed, LogAppendTime, 99); err != nil {
+		t.Fatal(err)
+	}
+	if g, _ := ParseHeader(placed); g.TimestampType() != LogAppendTime || g.MaxTimestamp != 99 || g.Codec() != h.Codec() || g.Count != h.Count || !VerifyCRC(placed) {
+		t.Fatalf("stamped: %+v", g)
+	}
+	placed[len(placed)-1] ^= 1
+	if VerifyCRC(placed) {
+		t.Fatal("a flipped bit is not seen")
+	}
 }

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/varvelog/varve/broker/replog"
 	"github.com/varvelog/varve/broker/storage"
 	"github.com/varvelog/varve/internal/ident"
-	"github.com/varvelog/varve/internal/vfs"
 )
 
 // broker is one life of the broker, from a start to a crash or a stop.
@@ -24,6 +22,8 @@ type broker struct {
 	running int // tasks
 	asked   int // requests not yet answered
 	ended   time.Time
+
+	remembers map[ident.Partition]bool // partitions with producers
 }
 
 // config returns the configuration of a life of the broker.
@@ -49,15 +49,7 @@ func (b *broker) config() node.Config {
 		Peers: b.server.peers(), Send: b.send,
 		Report: func(e node.Event) {
 			b.server.log("broker: reports %s: %v", e.Text, e.Err)
-			expected := errors.Is(e.Err, errSync) || errors.Is(e.Err, replog.ErrNoSpace) || errors.Is(e.Err, replog.ErrFailed) || errors.Is(e.Err, errLoad) || b.tierTrouble(e) || errors.Is(e.Err, vfs.ErrNoSpace) && s.plan.full
-			if p := s.model.part(e.Partition); p != nil && !s.alone() && p.topic.state != live {
-				// Its deletion was applied, and after a restart is not known to be
-				// committed yet: the replica begins again without its log.
-				expected = true
-			}
-			if !expected && !b.server.disk.lost && len(b.server.disk.flips) == 0 {
-				s.fail("V1", "broker reports without a fault: %s (topic %s, partition %v): %v", e.Text, e.Topic, e.Partition, e.Err)
-			}
+			b.checkReport(e)
 		},
 	}
 }
@@ -85,7 +77,7 @@ func (s *run) topicPlan(t *metadata.Topic) node.TopicPlan {
 				Ms: setting(t, "retention.ms", storage.Unlimited), Bytes: setting(t, "retention.bytes", storage.Unlimited),
 				SegmentMs: setting(t, "segment.ms", storage.Unlimited), ActiveSinceMs: storage.Unlimited, UpTo: math.MaxInt64,
 			},
-			ProducerExpiryMs: (24 * time.Hour).Milliseconds(),
+			ProducerExpiryMs: s.producerExpiry().Milliseconds(),
 			Tier:             tierPlan(t),
 		},
 	}
@@ -138,6 +130,7 @@ func (b *broker) receive(from ident.NodeID, frame []byte) { _ = b.node.Receive(f
 func (b *broker) tick() {
 	b.later(100*time.Millisecond, func() {
 		b.node.Tick(b.server.now())
+		b.noteForgotten()
 		b.tick()
 	})
 }
@@ -165,7 +158,8 @@ func (b *broker) start(t replog.Task) {
 	}
 	b.later(do, func() {
 		err := t.Do()
-		b.server.log("task: class %d done, %v", t.Class(), err)
+		b.s.stats.noteTask(err)
+		b.server.log(taskDone+" %d done, %v", t.Class(), err)
 		if b.server.disk.lost {
 			return
 		}

@@ -34,6 +34,7 @@ func (b *bucket) List(_ context.Context, prefix, after string, limit int) ([]obj
 	for _, o := range st.sorted() {
 		if stale && s.now.Sub(o.stored) < staleFor && strings.HasPrefix(o.key, prefix) && s.rng.tier.IntN(4) == 0 {
 			s.log("store: a stale listing lacks %s", o.key)
+			s.stats.Stale++
 			o.unlisted = true // nobody looks again
 			continue
 		}
@@ -43,6 +44,7 @@ func (b *bucket) List(_ context.Context, prefix, after string, limit int) ([]obj
 	for _, g := range st.gone {
 		if stale && strings.HasPrefix(g.key, prefix) && st.objects[g.segment.ID] == nil && s.rng.tier.IntN(2) == 0 {
 			s.log("store: a stale listing has %s, which is deleted", g.key)
+			s.stats.Stale++
 			add(g.object)
 		}
 	}

@@ -114,6 +114,7 @@ func (c *goChain) Run(in partition.ChainInput) partition.ChainOutput {
 	if in.Generation != c.generation {
 		c.s.fail("W6", "a batch of %s runs through generation %d as one of %d", c.topic, c.generation, in.Generation)
 	}
+	c.s.checkInput(c.topic, in)
 	m := transform(in.Batch, in.Header, in.Generation)
 	if m.rejected {
 		return partition.ChainOutput{Err: record.ErrInvalidRecord}
@@ -253,6 +254,7 @@ func (s *run) startChains() {
 // as it stands, or stood a moment ago.
 func (s *run) prepare(br *broker, b *batch) *partition.Append {
 	a := &partition.Append{Header: b.header, Time: br.server.now().UnixMilli()}
+	b.offered = note(b.offered, a.Time)
 	t, ok := br.node.Image().TopicByID(b.part.topic.id)
 	if ok {
 		a.Generation = t.ChainGeneration

@@ -12,6 +12,12 @@ func (g *simGroup) checkStart(at place, p *part, offset int64) {
 	g.checkProcessed(at, p, o.LogStart, ident.Offset(offset))
 }
 
+// skips: C4. An offset is told that is behind the one that was committed: what is
+// between would not be processed.
+func (g *simGroup) skips(at place, offset int64, c *attempt) {
+	g.w.s.fail("C4", "group %s: %s-%d is at %d by commit %d, which was of %d", g.id, at.name, at.index, offset, c.id, c.offset)
+}
+
 // checkProcessed: C4. A group has processed every acknowledged batch with an
 // offset in [from, until) that can still be read.
 func (g *simGroup) checkProcessed(at place, p *part, from, until ident.Offset) {

@@ -7,11 +7,15 @@ import "slices"
 // L3: it is read where its producer was told, and only there if it was sent
 // once. L4 and L6 are checked with it, since they bound the places too.
 func (s *run) checkPlaces(b *batch) {
+	if b.sent == 1 {
+		s.checkOnePlace(b)
+	}
 	s.checkOnce(b)
 	s.checkRefused(b)
-	if b.sent > 1 {
-		return
-	}
+}
+
+// checkOnePlace: L3 for a batch that was sent once.
+func (s *run) checkOnePlace(b *batch) {
 	for _, told := range b.acks {
 		for _, seen := range b.seen {
 			if seen != told {

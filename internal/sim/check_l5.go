@@ -26,6 +26,7 @@ func (s *run) checkOrder(p *part, from, until ident.Offset) {
 		switch {
 		case known && h.ProducerEpoch < have.epoch:
 			s.fail("L5", "%s: producer %d goes back from epoch %d to %d at offset %d", p.name, h.ProducerID, have.epoch, h.ProducerEpoch, at)
+		case s.forgotten(p.bySequence[sequence{h.ProducerID, h.ProducerEpoch, h.BaseSequence}]):
 		case known && h.ProducerEpoch == have.epoch && h.BaseSequence != have.next && !s.vanished(p, h.ProducerID, h.ProducerEpoch, have.next, h.BaseSequence):
 			s.fail("L5", "%s: producer %d has sequence %d before offset %d, %d is next", p.name, h.ProducerID, h.BaseSequence, at, have.next)
 		case (known && h.ProducerEpoch > have.epoch || !known && from == 0) && h.BaseSequence != 0 && !s.vanished(p, h.ProducerID, h.ProducerEpoch, 0, h.BaseSequence):

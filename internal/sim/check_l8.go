@@ -13,6 +13,7 @@ func (s *run) checkBytes(p *part, h record.Header, raw []byte) *batch {
 		b = nil
 	}
 	if b == nil {
+		s.checkUntouched(p, h, raw)
 		s.fail("L8", "%s: at offset %d are %d bytes that nobody sent", p.name, h.BaseOffset, len(raw))
 	}
 	if !record.VerifyCRC(raw) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/varvelog/varve/broker/coordinator"
+	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/internal/ident"
 )
 
@@ -68,11 +69,16 @@ func (s *run) leftover(sv *server) string {
 	return ""
 }
 
-// checkAnswered: R4. Nothing waits for an answer when all is quiet.
-func (s *run) checkAnswered() {
-	for _, b := range s.brokers() {
-		if n := b.asked; n != 0 {
-			s.fail("R4", "%d requests were never answered by broker %d", n, b.server.id)
+// checkWatchers: R2. A long poll that is over, or that was told, is not registered
+// any more.
+func (s *run) checkWatchers(at *partition.Partition) {
+	waiting := 0
+	for _, c := range s.consumers {
+		if c.wait != nil && c.wait.p == at && !c.wait.told {
+			waiting++
 		}
+	}
+	if n := at.Watchers(); n > waiting {
+		s.fail("R2", "%v has %d watchers, and %d consumers wait", at.ID(), n, waiting)
 	}
 }

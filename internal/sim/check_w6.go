@@ -3,7 +3,6 @@ package sim
 import (
 	"slices"
 
-	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
 )
 
@@ -57,18 +56,8 @@ func (s *run) mayVanish(b *batch) bool {
 // is what exactly one generation makes of it. The batch is found by what a
 // record's value begins with.
 func (s *run) checkOneGeneration(p *part, h record.Header, raw []byte) *batch {
-	id := 0
-	err := record.ForEach(raw, 0, func(r *record.Record) error {
-		if id == 0 {
-			id = batchOf(r.Value)
-		}
-		return nil
-	})
-	if err != nil || id < 1 || id > len(s.model.batches) {
-		return nil
-	}
-	b := s.model.batches[id-1]
-	if b.part != p {
+	b := s.sentAs(p, raw)
+	if b == nil {
 		return nil
 	}
 	sum := sumOf(raw)
@@ -92,28 +81,4 @@ func batchOf(value []byte) int {
 		id |= int(value[j]^byte(j)) << (8 * j)
 	}
 	return id
-}
-
-// checkGenerations: W7. In the order of the log, there is a way to say which
-// generation each batch passed, so that they never fall.
-func (s *run) checkGenerations(p *part) {
-	if !s.chained(p.topic) {
-		return
-	}
-	var bases []ident.Offset
-	for base := range p.values { // order: sorted below
-		bases = append(bases, base)
-	}
-	slices.Sort(bases)
-	history, at := s.history(p.topic), 0
-	for _, base := range bases {
-		v := p.values[base]
-		b := p.bySum[v.sum]
-		for at < len(history) && s.makes(b, history[at]).sum != v.sum {
-			at++
-		}
-		if at == len(history) {
-			s.fail("W7", "%s: batch %d at offset %d passed none of the generations %v that those before it leave", p.name, b.id, base, history)
-		}
-	}
 }

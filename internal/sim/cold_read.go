@@ -185,6 +185,7 @@ func (r *coldRead) chunk(o partition.Offsets, left int) {
 				return
 			}
 			r.s.stats.ColdReads++
+			r.s.checkCold(r.p, r.from, f)
 			r.from, _ = r.s.received(r.p, r.b, r.from, o, f, nil)
 			if r.p.topic.state == live && r.b.partition(r.p.id) == r.at {
 				if o, _, ok := r.s.offsets(r.p, r.b); ok {

@@ -102,6 +102,7 @@ func (c *consumer) poll(b *broker, at *partition.Partition) {
 		}
 		c.wait = nil
 		at.Unwatch(w)
+		s.checkWatchers(at)
 		if _, o, ok := b.serves(c.part.id); ok && b.lives() && !b.server.frozen && b.partition(c.part.id) == at && o.LeaderEpoch == c.epoch && o.HighWatermark > c.next && !w.told {
 			s.fail("V1", "consumer %d waits at the end of %s, offset %d; the high watermark is %d, and nobody told it", c.id, c.part.name, c.next, o.HighWatermark)
 		}

@@ -17,7 +17,8 @@
 // slow, leaders and sets of nodes cut off; clients lose connections and turn to
 // another broker; the object store fails in all its ways. In the end all of it
 // stops, and what was promised must hold on every node (finish.go). A node that
-// is alone may then have its disk damaged for good and be repaired (repair.go).
+// is alone may then have its disk damaged for good and be repaired (repair.go), or
+// in the middle of its load (repair_midway.go).
 //
 // What does not matter to a violation can be left out of a plan by name
 // (without.go), which is how failing seeds are made smaller.
@@ -82,17 +83,21 @@
 // Groups have members that are slow, pause, crash, leave, come back with their
 // static id or beside a process of the same id that still runs, eager or
 // cooperative, and consumers that choose their partitions; operators delete
-// offsets and groups and move offsets back.
+// offsets and groups and move offsets back. Brokers that are about to coordinate a
+// group are cut from the controller while a topic is made anew (group_lag.go).
 //
 // The object store is in memory, outlives the brokers, answers late or not at
-// all, does what it said to have given up on, lists without what is new, and goes
-// on with what it was asked for when the broker is gone. Readers take what is in
-// the cold tier from the objects that the manifest names; how a broker reads them
-// (tiering/remote) is no core: it starts goroutines.
+// all, does what it said to have given up on, lists without what is new and with
+// what is gone, and goes on with what it was asked for when the broker is gone.
+// Objects have the product's format; deletions run the product's code on them.
+// Readers take what is in the cold tier from the objects that the manifest names:
+// they look at the manifest, and wait for tail and batches, whose bodies come in
+// pieces, too late, or end early, while the world goes on. How a broker shares and
+// caches such reads (tiering/remote) is no core: it starts goroutines.
 //
 // It does not simulate changes of a group's replicas, the edges of a broker
-// (wire, handlers) and what they do with these answers, how a broker reads
-// objects, or their format. With several nodes it has no full disks, small
+// (wire, handlers) and what they do with these answers, or the caches of the cold
+// tier. With several nodes it has no full disks, small
 // write-ahead logs or repair, and with wall clocks that are set it does not wait
 // for the cold tier to settle.
 package sim

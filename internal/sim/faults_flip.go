@@ -77,6 +77,7 @@ func (d *disk) surviveFlips() {
 			kept = append(kept, f)
 		}
 	}
+	d.s.stats.FlipsOutlast += len(kept)
 	d.flips = kept
 }
 

@@ -4,12 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/vfs"
 )
-
-// recovery is how long everything may take to work again after the last fault.
-const recovery = 30 * time.Second
 
 // finish ends a run: no more faults, clients get their answers, everything
 // works, and what was promised is there, also after another loss of power.
@@ -28,19 +24,25 @@ func (s *run) finish() {
 	}
 	s.net.heal()
 	if !s.until(recovery, s.answered) {
-		s.fail("V1", "not every broker is ready %v after the last fault, or one does not answer: %s", recovery, s.condition())
+		if s.working() {
+			s.checkAnswered()
+		}
+		s.fail("V1", "not every broker is ready %v after the last fault: %s", recovery, s.condition())
 	}
 	s.resolve()
-	if !s.alone() && !s.until(recovery, func() bool { s.resolve(); return s.decided() }) {
-		s.fail("V1", "a topic is neither created nor deleted %v after the last fault: %s", recovery, s.condition())
+	if !s.alone() {
+		s.within(func() bool { s.resolve(); return s.decided() }, "a topic is neither created nor deleted")
+	}
+	if !s.until(recovery, s.settled) {
+		s.fail("V1", "a topic does not get its partitions %v after the last fault: %s", recovery, s.condition())
 	}
 	for _, p := range s.producers {
 		s.after(0, p.turn) // whoever paused goes on
 	}
 	s.until(recovery, func() bool { return !s.working() || s.answered() })
 	s.allUp()
-	if !s.alone() && !s.until(recovery, s.led) {
-		s.fail("V1", "not every partition has a leader %v after the last fault: %s", recovery, s.condition())
+	if !s.alone() {
+		s.within(s.led, "not every partition has a leader")
 	}
 	s.works()
 	s.settleGroups()
@@ -57,83 +59,11 @@ func (s *run) finish() {
 	for _, sv := range s.servers {
 		sv.open()
 	}
-	if !s.until(recovery, func() bool { return s.working() && (s.alone() || s.led()) }) {
-		s.fail("V1", "not every broker is ready %v after a loss of power, or not every partition led: %s", recovery, s.condition())
-	}
+	s.within(func() bool { return s.working() && (s.alone() || s.led()) }, "not every broker is ready, or not every partition led,")
 	s.settleGroups()
 	s.quiet()
 	s.settleTier()
 	s.judge()
-}
-
-// working reports whether every broker runs and is ready.
-func (s *run) working() bool {
-	for _, sv := range s.servers {
-		if sv.broker == nil || !sv.broker.node.Ready() {
-			return false
-		}
-	}
-	return true
-}
-
-// led: V1. It reports whether every partition has a leader that serves.
-func (s *run) led() bool {
-	b := s.ready()
-	if b == nil {
-		return false
-	}
-	for t := range b.node.Image().Topics() {
-		for i := range t.Partitions {
-			if s.newest(ident.Partition{Topic: t.ID, Index: int32(i)}) == nil {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// answered reports whether every broker runs, is ready, and answered everything.
-func (s *run) answered() bool {
-	for _, b := range s.brokers() {
-		if b.asked > 0 {
-			return false
-		}
-	}
-	return s.working()
-}
-
-// allUp: V1. Without a fault no broker fails.
-func (s *run) allUp() {
-	for _, sv := range s.servers {
-		if sv.broker == nil {
-			s.fail("V1", "broker %d fails without a fault", sv.id)
-		}
-	}
-}
-
-// works: V1. Every client gets its answers, and every partition takes a batch.
-func (s *run) works() {
-	if !s.until(recovery, func() bool {
-		for _, p := range s.producers {
-			if !p.finished() {
-				return false
-			}
-		}
-		return true
-	}) {
-		for _, p := range s.producers {
-			if !p.finished() {
-				b := p.open[0]
-				s.fail("V1", "producer %d still waits for batch %d to %s, sent %d times, %v after the last fault; %s",
-					p.id, b.id, b.part.name, b.sent, recovery, s.condition())
-			}
-		}
-	}
-	for _, p := range s.model.parts() {
-		if !s.probe(p, recovery) {
-			s.fail("V1", "%s takes no batch %v after the last fault; %s", p.name, recovery, s.condition())
-		}
-	}
 }
 
 // quiet waits until the brokers have nothing left to do, everything written and
@@ -145,9 +75,7 @@ func (s *run) quiet() {
 			b.node.Checkpoint()
 			b.wake()
 		}
-		if !s.until(recovery, s.idle) {
-			s.fail("V1", "a checkpoint takes more than %v; %s", recovery, s.condition())
-		}
+		s.within(s.idle, "a checkpoint is not done")
 		s.during(200 * time.Millisecond)
 		s.allUp()
 		s.stats.Checkpoints = 0
@@ -240,17 +168,4 @@ func (s *run) judge() {
 			s.checkLayout(p, sv)
 		}
 	}
-}
-
-// condition describes the brokers for a message.
-func (s *run) condition() string {
-	out := ""
-	for _, sv := range s.servers {
-		if sv.broker == nil {
-			out += fmt.Sprintf("node %d is down; ", sv.id)
-			continue
-		}
-		out += fmt.Sprintf("node %d: ready %v, asked %d, %+v; disk: %s; ", sv.id, sv.broker.node.Ready(), sv.broker.asked, sv.broker.node.Stats(), sv.disk.usage())
-	}
-	return out
 }

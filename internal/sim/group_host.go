@@ -216,10 +216,7 @@ func (w *groupWorld) ask(g *simGroup, what string, patience time.Duration, do fu
 			return
 		}
 		answer := func(err error) {
-			if a.answered {
-				s.fail("R4", "group %s: %s is answered twice", g.id, what)
-			}
-			a.answered = true
+			s.answeredOnce(&a.answered, "group %s: %s", g.id, what)
 			if !a.life.answers() {
 				return
 			}

@@ -38,6 +38,7 @@ type topic struct {
 	askedAt     time.Time
 	again       bool  // it will be asked again soon
 	factor      int16 // replicas
+	growTo      int   // partitions that were asked for; 0: none
 	parts       []*part
 
 	// The least that any configuration since its creation kept.
@@ -62,7 +63,9 @@ type part struct {
 	told       []borders    // by epoch
 	deleteUpTo ident.Offset // of any DeleteRecords that was asked for
 	layout     layout
-	cut        bool // a repair gave up some of it
+	noSpace    bool            // the last batch was refused for want of space
+	cut        bool            // a repair gave up some of it
+	epochs     map[int64]int16 // by producer: the newest that was acknowledged
 
 	tier         tierSeen
 	lowest       ident.Offset     // base of the first segment that was ever in the tier
@@ -89,9 +92,12 @@ type batch struct {
 	made     map[uint64]made // by generation
 
 	nth           int            // of its producer
+	first         time.Time      // when it was sent first
+	attempts      []*sending     // that reached a broker
 	sent, refused int            // attempts, and those refused for good
 	acks          []ident.Offset // offsets told
 	seen          []ident.Offset // where it was read
+	offered       []int64        // times at which it came to a broker, ms
 	given         bool           // a repair may have given it up
 	done          bool           // the producer got its answer, or gave up
 	flying        bool           // an answer is awaited
@@ -175,8 +181,8 @@ func (b *batch) same(stored []byte) bool {
 	return len(stored) == len(b.bytes) && bytes.Equal(stored[8:12], b.bytes[8:12]) && bytes.Equal(stored[16:], b.bytes[16:])
 }
 
-// note adds an offset to those where something happened, once.
-func note(list []ident.Offset, o ident.Offset) []ident.Offset {
+// note adds to a list what is not in it yet.
+func note[T comparable](list []T, o T) []T {
 	for _, have := range list {
 		if have == o {
 			return list

@@ -8,86 +8,18 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/varvelog/varve/internal/mutant"
-	"github.com/varvelog/varve/internal/vfs"
 )
 
 // mutantSeeds is how many seeds may be tried to find a planted bug, from 0 on,
 // in order.
 const mutantSeeds = 400
-
-// profile says which seeds count for a planted bug: those whose plan has what the
-// bug is about. The others are not run. bias, if it is not nil, changes their
-// plans so that it happens more often.
-type profile struct {
-	name string
-	fits func(seed uint64, p *plan) bool
-	bias func(*plan)
-}
-
-var (
-	anyPlan    = profile{name: "any", fits: func(uint64, *plan) bool { return true }}
-	chainPlans = profile{name: "chains", fits: func(_ uint64, p *plan) bool { return p.chains }}
-	tierPlans  = profile{name: "cold tier", fits: func(_ uint64, p *plan) bool { return p.tier }}
-	fullPlans  = profile{name: "full disk", fits: func(_ uint64, p *plan) bool { return p.full }}
-	nodePlans  = profile{name: "nodes", fits: func(_ uint64, p *plan) bool { return p.nodes > 1 }}
-	// Three machines that lose power often, all together as well, with slow syncs,
-	// so that what is not synced is lost.
-	powerPlans = profile{name: "power", fits: func(_ uint64, p *plan) bool { return p.nodes > 1 }, bias: losePower}
-	// One machine on which the broker ends often, in every way, without what takes
-	// the time of a run.
-	chainCrashes = profile{name: "crashes", fits: func(_ uint64, p *plan) bool { return p.chains && p.nodes == 1 }, bias: crashOften}
-	groupCrashes = profile{name: "crashes", fits: func(seed uint64, p *plan) bool { return drawGroups(seed, p).groups > 0 && p.nodes == 1 }, bias: crashOften}
-	groupNodes   = profile{name: "groups", fits: func(seed uint64, p *plan) bool { return drawGroups(seed, p).groups > 0 && p.nodes > 1 }}
-	groupPlans   = profile{name: "groups", fits: func(seed uint64, p *plan) bool { return drawGroups(seed, p).groups > 0 }}
-)
-
-// profiles are those of bugs that not every plan can show.
-var profiles = map[mutant.Name]profile{
-	mutant.RetentionNeedsSpace: fullPlans,
-	mutant.EvictUncopied:       tierPlans, mutant.CommitOutOfOrder: tierPlans, mutant.CommitFailedUpload: tierPlans,
-	mutant.DiscardWithoutGrace: tierPlans, mutant.DiscardNamed: tierPlans, mutant.DiscardUnknown: tierPlans,
-	mutant.DropKeepsLogStart: tierPlans, mutant.ForgetUndeleted: tierPlans,
-	mutant.BlocksTrusted: tierPlans, mutant.ColdBelowStart: tierPlans,
-	mutant.RefusedLetter: chainPlans, mutant.GenerationBack: chainPlans, mutant.LettersTwice: chainCrashes, mutant.TrimUndelivered: chainCrashes,
-	mutant.SnapshotBeforeDurable: powerPlans, mutant.AckBeforeSync: powerPlans,
-	mutant.FencedCommit: groupPlans, mutant.FencedInstance: groupPlans, mutant.AssignedEarly: groupCrashes, mutant.JoinWithoutEnd: groupPlans,
-	mutant.GroupsNotReplayed: groupPlans, mutant.OldTopicOffsets: groupCrashes, mutant.CommitBeforeAppend: groupCrashes,
-	mutant.UnknownTopicGone: groupNodes, mutant.OffsetRewound: groupPlans, mutant.TrimBeforeSnapshot: groupCrashes,
-}
-
-// crashOften is the bias of chainCrashes and groupCrashes.
-func crashOften(p *plan) {
-	p.length = min(p.length, 20*time.Second)
-	p.faultEvery, p.kill, p.cut, p.tier, p.syncError = p.length/40, true, true, false, true
-	if len(p.crash) == 0 {
-		p.crash = []vfs.CrashOptions{{}}
-	}
-}
-
-// losePower is the bias of powerPlans.
-func losePower(p *plan) {
-	if p.nodes == 1 {
-		return
-	}
-	p.nodes, p.chains, p.tier = 3, false, false
-	p.length = min(p.length, 20*time.Second)
-	p.doDelay, p.burst = 10*time.Millisecond, 20*time.Millisecond
-	p.faultEvery, p.crash, p.cut, p.flipWAL, p.flipSegment = p.length/20, []vfs.CrashOptions{{}}, true, false, false
-	p.machineEvery, p.together, p.freeze, p.stall, p.clock, p.flipLive = p.length/40, true, 0, 0, 0, false
-}
-
-func profileOf(name mutant.Name) profile {
-	if p, ok := profiles[name]; ok {
-		return p
-	}
-	return anyPlan
-}
 
 // verdict of one planted bug, as the process that hunted it reports it.
 type hunted struct {
@@ -96,27 +28,42 @@ type hunted struct {
 	Checker string
 	Text    string
 	Seed    uint64
-	Seeds   int           // that were run
-	Virtual time.Duration // in them
+	Seeds   int            // that were run
+	Others  map[string]int // violations of what was not expected to find it, which do not count
+	Virtual time.Duration  // in them
 	Wall    time.Duration
 }
 
-// hunt runs seeds until one breaks an invariant.
-func hunt(name mutant.Name) hunted {
+// plant switches a bug on, with what its seeds are run with, and returns what
+// switches all of that off.
+func plant(name mutant.Name) (off func()) {
+	e := expected[name]
 	mutant.Plant(name)
-	defer mutant.Plant("")
-	h, start := hunted{Name: name}, time.Now()
-	fits := profileOf(name).fits
-	bias = profileOf(name).bias
-	defer func() { bias = nil }()
+	bias, deaf = e.in.bias, !e.hears()
+	return func() {
+		mutant.Plant("")
+		bias, deaf = nil, false
+	}
+}
+
+// hunt runs seeds until one breaks an invariant that the bug is expected to break.
+func hunt(name mutant.Name) hunted {
+	h, start := hunted{Name: name, Others: map[string]int{}}, time.Now()
+	defer plant(name)()
+	e := expected[name]
 	for seed := uint64(0); seed < 20*mutantSeeds && h.Seeds < mutantSeeds && !h.Found; seed++ {
-		if !fits(seed, draw(seed)) {
+		if !e.in.fits(seed, draw(seed)) {
 			continue
 		}
 		r := Run(seed, nil)
 		h.Seeds++
 		h.Virtual += r.Stats.Virtual
-		if v := r.Violation; v != nil && !failsAnyway(name, seed) {
+		switch v := r.Violation; {
+		case v == nil:
+		case !e.counts(v):
+			h.Others[v.Checker]++
+			h.Text = v.Text // if nothing better comes
+		case !failsAnyway(name, seed):
 			h.Found, h.Checker, h.Text, h.Seed = true, v.Checker, v.Text, seed
 		}
 	}
@@ -154,15 +101,37 @@ func TestHunt(t *testing.T) {
 	}
 }
 
-// TestMutants plants each bug, several at a time in processes of their own, and
-// fails if no seed finds it. VARVE_MUTANTS names the ones to plant.
-func TestMutants(t *testing.T) {
-	names := mutant.All()
-	if text := os.Getenv("VARVE_MUTANTS"); text != "" {
-		names = nil
-		for _, n := range strings.Split(text, ",") {
-			names = append(names, mutant.Name(n))
+// bugs returns the bugs to plant: those that VARVE_MUTANT names, separated by
+// commas, or all.
+func bugs(t *testing.T) []mutant.Name {
+	text := os.Getenv(huntName)
+	if text == "" {
+		return mutant.All()
+	}
+	var names []mutant.Name
+	for _, n := range strings.Split(text, ",") {
+		switch name := mutant.Name(n); {
+		case slices.Contains(mutant.All(), name):
+			names = append(names, name)
+		case !slices.ContainsFunc(mutant.AllDirected(), func(d mutant.Directed) bool { return d.Name == name }):
+			t.Errorf("there is no planted bug %q", name)
 		}
+	}
+	return names
+}
+
+// TestMutants plants each bug, several at a time in processes of their own, and
+// fails unless a seed breaks an invariant that the bug is known to break. With
+// VARVE_MUTANT and VARVE_SIM_SEED it runs that one seed, and shows its trace.
+func TestMutants(t *testing.T) {
+	mutant.Plant("")
+	names := bugs(t)
+	if seed, ok := number(t, "VARVE_SIM_SEED"); ok && len(names) == 1 {
+		defer plant(names[0])()
+		if v := Run(seed, os.Stdout).Violation; v == nil || !expected[names[0]].counts(v) {
+			t.Fatalf("%s at seed %d: %v, expected was %v", names[0], seed, v, expected[names[0]].by)
+		}
+		return
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -172,32 +141,35 @@ func TestMutants(t *testing.T) {
 	todo := make(chan int)
 	var done sync.WaitGroup
 	for range max(runtime.NumCPU(), 1) {
-		done.Add(1)
-		go func() {
-			defer done.Done()
+		done.Go(func() {
 			for i := range todo {
 				show(t, huntApart(t, self, fmt.Sprintf("%s/%d", dir, i), names[i]))
 			}
-		}()
+		})
 	}
 	start := time.Now()
-	t.Logf("%-24s %-9s %-7s %5s %5s %9s %8s", "planted bug", "plans", "checker", "seed", "seeds", "virtual", "wall")
+	t.Logf("%-24s %-10s %-7s %5s %5s %9s %8s", "planted bug", "plans", "checker", "seed", "seeds", "virtual", "wall")
 	for i := range names {
 		todo <- i
 	}
 	close(todo)
 	done.Wait()
-	t.Logf("%d planted bugs in %v", len(names), time.Since(start).Round(time.Second))
+	t.Logf("%d planted bugs in %v; make mutants MUTANT=<planted bug> SEED=<seed> shows what happened", len(names), time.Since(start).Round(time.Second))
 }
 
 // show shows a verdict.
 func show(t *testing.T, h hunted) {
+	e := expected[h.Name]
 	virtual, wall := h.Virtual.Round(time.Second), h.Wall.Round(10*time.Millisecond)
+	others := ""
+	if len(h.Others) > 0 {
+		others = " (others first: " + strings.TrimPrefix(fmt.Sprint(h.Others), "map") + ")"
+	}
 	if !h.Found {
-		t.Errorf("%-24s %-9s NOT FOUND by %d seeds, %v virtual, in %v", h.Name, profileOf(h.Name).name, h.Seeds, virtual, wall)
+		t.Errorf("%-24s %-10s NOT FOUND by %v in %d seeds, %v virtual, %v%s %.200s; make mutants MUTANT=%s hunts it alone", h.Name, e.in.name, e.by, h.Seeds, virtual, wall, others, h.Text, h.Name)
 		return
 	}
-	t.Logf("%-24s %-9s %-7s %5d %5d %9v %8v  %.90s", h.Name, profileOf(h.Name).name, h.Checker, h.Seed, h.Seeds, virtual, wall, strings.ReplaceAll(h.Text, "\n", " "))
+	t.Logf("%-24s %-10s %-7s %5d %5d %9v %8v  %.90s%s", h.Name, e.in.name, h.Checker, h.Seed, h.Seeds, virtual, wall, strings.ReplaceAll(h.Text, "\n", " "), others)
 }
 
 // huntApart hunts one bug in a process of its own.
@@ -216,4 +188,17 @@ func huntApart(t *testing.T, self, file string, name mutant.Name) hunted {
 		t.Errorf("%s: %v\n%s", name, err, out)
 	}
 	return h
+}
+
+// Each bug that the simulator must find is expected to break something, and only
+// such bugs are.
+func TestEveryMutantIsExpected(t *testing.T) {
+	for _, name := range mutant.All() {
+		if len(expected[name].by) == 0 {
+			t.Errorf("%s: nothing says what it breaks", name)
+		}
+	}
+	if len(expected) != len(mutant.All()) {
+		t.Errorf("%d bugs are expected to break something, and there are %d", len(expected), len(mutant.All()))
+	}
 }

@@ -51,6 +51,7 @@ func (n *network) send(from, to ident.NodeID, frame []byte) {
 	}
 	n.carry(l, from, to, frame)
 	if s.faulty() && r.IntN(1000) < p.netTwice {
+		s.stats.FramesTwice++
 		n.carry(l, from, to, bytes.Clone(frame))
 	}
 }
@@ -63,6 +64,7 @@ func (n *network) carry(l *link, from, to ident.NodeID, frame []byte) {
 	late := s.faulty() && r.IntN(1000) < p.netLate
 	switch {
 	case late:
+		s.stats.FramesLate++
 		at = at.Add(time.Duration(r.Int64N(int64(p.netLateMax))))
 	case p.netOrder:
 		if at.Before(l.last) {
@@ -133,6 +135,7 @@ func (n *network) fault() {
 	kind := r.IntN(6)
 	switch {
 	case kind == 0 && p.netOneWay:
+		s.stats.OneWayCuts++
 		s.log("net: node %d does not reach node %d for %v", a, b, d)
 		n.cut(a, b, d)
 	case kind == 1 && p.netSlow:
@@ -161,6 +164,9 @@ func (n *network) fault() {
 // split cuts the nodes of a set from the others.
 func (n *network) split(set uint64, oneWay bool, d time.Duration) {
 	in := func(sv *server) bool { return set>>(sv.id-1)&1 == 1 }
+	if oneWay {
+		n.s.stats.OneWayCuts++
+	}
 	var inside []ident.NodeID
 	for _, a := range n.s.servers {
 		if !in(a) {

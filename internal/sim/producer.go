@@ -38,6 +38,8 @@ type producer struct {
 	made   int     // batches
 	gap    int16   // one above the epoch in which a repair gave some of them up; 0: none
 
+	zombie, stopped bool // another instance began a newer epoch; it knows that
+
 	open []*batch // sent and not done, oldest first
 	wait time.Time
 
@@ -62,6 +64,10 @@ func (p *producer) finished() bool { return (p.left == 0 || p.s.ending) && len(p
 
 // turn sends what may be sent, and comes back.
 func (p *producer) turn() {
+	if p.zombie && (p.stopped || p.s.ending || p.part.topic.state != live) {
+		p.stop()
+		return
+	}
 	r := p.s.rng.client
 	next := mean(r, p.s.plan.burst)
 	if r.IntN(12) == 0 {
@@ -79,12 +85,15 @@ func (p *producer) turn() {
 	if p.part == nil || p.s.now.Before(p.wait) || !p.connect() {
 		return
 	}
+	if p.tooLate() {
+		return
+	}
 	p.send()
 	if p.s.plan.disconnect && !p.s.ending && r.IntN(60) == 0 {
 		p.s.log("producer %d: connection lost", p.id)
 		p.lost()
 	}
-	if p.idem && !p.s.ending && r.IntN(150) == 0 {
+	if p.idem && !p.zombie && !p.s.ending && r.IntN(150) == 0 {
 		p.bump()
 	}
 }
@@ -107,6 +116,7 @@ func (p *producer) move() {
 
 // bump begins a new epoch, giving up what is not answered.
 func (p *producer) bump() {
+	p.leaveZombie()
 	for _, b := range p.open {
 		b.done = true
 	}
@@ -229,8 +239,13 @@ func (p *producer) answered(b *batch, err error) {
 		return
 	}
 	b.flying = false
+	p.s.checkStale(b, err)
 	if errors.Is(err, partition.ErrNotLeader) {
 		p.at = nil
+	}
+	if p.zombie {
+		p.zombieAnswered(b, err)
+		return
 	}
 	switch {
 	case err == nil:
@@ -246,8 +261,6 @@ func (p *producer) answered(b *batch, err error) {
 		p.bump() // it cannot be stored, and nothing behind it may be
 	case rejected(err):
 		p.finish(b)
-	case errors.Is(err, partition.ErrStaleChain) && p.s.alone():
-		p.s.fail("W7", "batch %d to %s is refused for an older generation than the log's", b.id, b.part.name)
 	case !p.idem && p.s.rng.client.IntN(3) == 0:
 		p.finish(b)
 	default:
@@ -349,7 +362,9 @@ func (s *run) produce(br *broker, b *batch, from *producer) {
 		}
 		return
 	}
-	b.sent++
+	if b.sent++; b.sent == 1 {
+		b.first = s.now
+	}
 	b.flying = true
 	s.log("send batch %d to %s, attempt %d", b.id, b.part.name, b.sent)
 	q := &request{b: b}
@@ -390,21 +405,24 @@ func (s *run) arrive(br *broker, q *request, from *producer) {
 	}
 	br.asked++
 	answered := false
-	epoch := p.LeaderEpoch()
+	epoch, fenced := p.LeaderEpoch(), b.newerEpoch()
+	try := &sending{broker: br}
+	b.attempts = append(b.attempts, try)
 	a := s.prepare(br, b)
 	a.Done = func(a *partition.Append) {
-		if answered {
-			s.fail("R4", "batch %d is answered twice", b.id)
-		}
-		answered = true
+		s.answeredOnce(&answered, "batch %d", b.id)
 		if !br.answers() {
 			return
 		}
+		try.end = s.now
 		br.asked--
 		br.server.log("answer for batch %d: offset %d, duplicate %v, %v", b.id, a.Base, a.Duplicate, a.Err)
+		s.checkFullRefusal(br, b, a.Err)
 		switch {
 		case a.Err == nil:
 			s.stats.Acked++
+			s.checkFenced(b, a, fenced)
+			b.noteEpoch()
 			s.acknowledged(b, a, epoch)
 		case definite(a.Err):
 			s.stats.Refused++

@@ -112,7 +112,7 @@ func RunWithout(seed uint64, without []string, out io.Writer) (res Result) {
 		}
 		s.stats.Virtual = s.now.Sub(begin)
 		res.Nodes, res.Without = s.plan.nodes, without
-		res.Seed, res.Plan, res.Hash, res.Last, res.Stats = seed, s.plan.String(), s.trace.hash, s.trace.last, s.stats
+		res.Seed, res.Plan, res.Hash, res.Last, res.Stats = seed, s.plan.String(), s.trace.hash, s.trace.tail(), s.stats
 	}()
 	if err := s.plan.switchOff(without); err != nil {
 		s.fail("plan", "%v", err)
@@ -225,6 +225,7 @@ func (s *run) all() {
 	s.startMachineFaults()
 	s.startNetFaults()
 	s.startRareFaults()
+	s.startGrowth()
 	s.load()
 	s.finish()
 	s.damageAndRepair()

@@ -103,9 +103,8 @@ func (sv *server) open() {
 		sv.disk.ballast(4 * s.plan.walMax)
 		sv.down(false)
 		return
-	case err != nil:
-		s.fail("V1", "broker %d does not start: %v", sv.id, err)
 	}
+	sv.checkStart(err)
 	sv.log("broker: started; %d groups, checkpoint %d, %d bytes, tail dropped %v", len(rec.Groups), rec.Checkpoint, rec.Bytes, rec.DroppedTail)
 	if rec.DroppedTail {
 		s.stats.TornTails++
@@ -180,6 +179,7 @@ func (sv *server) rise(wait time.Duration) {
 func (sv *server) ended() {
 	if sv.broker != nil {
 		sv.broker.ended = sv.s.now
+		sv.s.stats.noteLife(sv.broker.node.Stats())
 	}
 	sv.broker = nil
 }

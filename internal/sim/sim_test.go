@@ -34,11 +34,19 @@ func report(r *Result) string {
 		r.Seed, r.Violation, r.Plan, strings.Join(r.Last, "\n"), replay(r.Seed, r.Without))
 }
 
-// replay is the environment that repeats a run.
+// reportSmall describes a run that broke an invariant, and the smallest one found
+// that breaks it too, with the trace of that.
+func reportSmall(r *Result) string {
+	small := shrink(r, shrinkFor)
+	return fmt.Sprintf("seed %d breaks %v\nplan: %s\nreplay it with %s\n\nthe smallest run found that breaks %s:\n%s",
+		r.Seed, r.Violation, r.Plan, replay(r.Seed, r.Without), r.Violation.Checker, report(&small))
+}
+
+// replay is the command that repeats a run.
 func replay(seed uint64, without []string) string {
-	text := fmt.Sprintf("VARVE_SIM_SEED=%d", seed)
+	text := fmt.Sprintf("make sim SEED=%d", seed)
 	if len(without) > 0 {
-		text += " VARVE_SIM_WITHOUT=" + strings.Join(without, ",")
+		text += " WITHOUT=" + strings.Join(without, ",")
 	}
 	return text
 }
@@ -56,7 +64,7 @@ func TestSeeds(t *testing.T) {
 		r := runPlain(seed, without, os.Stdout)
 		t.Logf("hash %x, %+v", r.Hash, r.Stats)
 		if r.Violation != nil {
-			t.Fatal(report(&r))
+			t.Fatal(reportSmall(&r))
 		}
 		return
 	}
@@ -71,8 +79,7 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("seed %d breaks %v", r.Seed, r.Violation)
 			continue
 		}
-		small := shrink(&r, shrinkFor)
-		t.Errorf("%s\nthe smallest plan that breaks %s: %s", report(&r), r.Violation.Checker, replay(r.Seed, small))
+		t.Error(reportSmall(&r))
 	}
 	t.Logf("%d seeds, %d failed: %+v\n%s", seeds, len(total.failed), total.stats, total.byNodes())
 }
@@ -91,6 +98,7 @@ var found = map[uint64]string{
 	20758: "a flipped length in a batch's header made a reader step over the rest of the log",
 	30693: "files of the write-ahead log took the space that deletion needs on a full disk",
 	12940: "restarts in a row used up what the write-ahead log kept for a checkpoint",
+	30157: "a batch had no room behind what is kept for a checkpoint until another file of the log was begun, and nothing began one",
 }
 
 // Seeds that found something with some features switched off.
@@ -117,7 +125,7 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 }
 
 // Seeds with several nodes that found something. Their plans had no small disks,
-// small logs and groups then.
+// small logs, rare faults and groups then.
 var foundWithNodes = map[uint64]string{
 	106:  "objects of a deleted topic were forgotten by a controller that held no replica of it",
 	268:  "the directory that a replica left for another one's state was never removed",
@@ -126,11 +134,31 @@ var foundWithNodes = map[uint64]string{
 	5001: "a segment that a batch closed below the log start stayed until the log start moved again",
 	7370: "a repair that lost the entries that had moved a local log start seemed to move it back (one node)",
 	7430: "the file of a segment that was given up while it was written stayed until something else was applied",
+
+	31663: "the cut of a closed segment's padding was lost by a failed sync, and not made again because it seemed to be there",
+}
+
+// Seeds with several nodes, small logs and small disks that found something. The
+// rare faults came later.
+var foundWithSmall = map[uint64]string{
+	200665: "a follower without room on its disk took all that its leader sent, and could not write it",
+	200858: "what was deleted stayed on the disks of followers that nobody asked for space",
+	201486: "the disk had no room for the next file of a write-ahead log",
+	201953: "a replica on a full disk had no room for the copy that would have told it what was deleted",
+	202629: "the indexes of a copy's segments had no room",
+}
+
+func TestSeedsWithSmallDisksThatFoundSomething(t *testing.T) {
+	for seed, what := range foundWithSmall {
+		if r := RunWithout(seed, []string{"groups", "rare"}, nil); r.Violation != nil {
+			t.Errorf("%s: %s", what, report(&r))
+		}
+	}
 }
 
 func TestSeedsOfSeveralNodesThatFoundSomething(t *testing.T) {
 	for seed, what := range foundWithNodes {
-		if r := RunWithout(seed, []string{"groups", "small"}, nil); r.Violation != nil {
+		if r := RunWithout(seed, []string{"groups", "small", "rare"}, nil); r.Violation != nil {
 			t.Errorf("%s: %s", what, report(&r))
 		}
 	}

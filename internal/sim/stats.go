@@ -1,11 +1,60 @@
 package sim
 
-// RareStats counts faults and paths that are there because a plan asks for them.
+import (
+	"errors"
+
+	"github.com/varvelog/varve/broker/replog"
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// RareStats counts faults and paths that are there because a plan asks for them,
+// and those that happen seldom enough to stop happening unseen.
 type RareStats struct {
 	TornTails     int // starts that dropped the tail of the log
 	LargeWrites   int // of the log, of two blocks or more
 	CutWrites     int // of these, in the middle or before whose sync power was lost
 	HeaderFlips   int // in headers of files of the log
 	NewestFlips   int // in the newest segments
+	FlipsOutlast  int // flips that a loss of power left
 	DirSyncErrors int
+	NoSpace       int // operations that found a disk full
+
+	Expiries int // times that a broker forgot all producers of a partition
+	Zombies  int // old instances of producers that went on
+	Fenced   int // of these, those that were told so
+	Grown    int // topics that got more partitions
+
+	AdoptionsBegun, AdoptionsExtended, AdoptionsAbandoned, Adoptions int // of another replica's state
+
+	OneWayCuts, FramesTwice, FramesLate                  int
+	StoreFails, AnswersLost, StoreHalf, StoreLate, Stale int // operations of the object store; Stale: objects that a list hid or made up
+}
+
+// noteTask takes down how a task of a broker ended.
+func (s *RareStats) noteTask(err error) {
+	if errors.Is(err, vfs.ErrNoSpace) {
+		s.NoSpace++
+	}
+}
+
+// noteTrouble takes down what goes wrong with an operation of the object store.
+func (s *RareStats) noteTrouble(what trouble) {
+	switch what {
+	case before:
+		s.StoreFails++
+	case after:
+		s.AnswersLost++
+	case halfway:
+		s.StoreHalf++
+	case late:
+		s.StoreLate++
+	}
+}
+
+// noteLife takes down what a broker did in its life.
+func (s *RareStats) noteLife(l replog.Stats) {
+	s.AdoptionsBegun += int(l.AdoptionsBegun)
+	s.AdoptionsExtended += int(l.AdoptionsExtended)
+	s.AdoptionsAbandoned += int(l.AdoptionsAbandoned)
+	s.Adoptions += int(l.Adoptions)
 }

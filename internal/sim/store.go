@@ -81,7 +81,9 @@ func (st *store) trouble() trouble {
 	if !st.s.faulty() || r.IntN(100) >= st.s.plan.storeFails {
 		return fine
 	}
-	return before + trouble(r.IntN(int(troubleEnd-before)))
+	what := before + trouble(r.IntN(int(troubleEnd-before)))
+	st.s.stats.noteTrouble(what)
+	return what
 }
 
 // delay draws how long a part of an operation takes.

@@ -68,15 +68,11 @@ func (s *run) goneTooSoon(p *part, b *broker, o *object, since time.Time) {
 	gone := b.lives() && s.store.objects[o.segment.ID] == nil
 	// The grace counts from when the entry, or command, was proposed, by wall
 	// clocks: one that is set forward shortens it.
-	end := maxTime(o.unnamed, p.topic.askedDelete)
+	end := o.unnamed
+	if asked := p.topic.askedDelete; end.IsZero() || !asked.IsZero() && asked.Before(end) {
+		end = asked
+	}
 	if gone && !since.After(end) && s.now.Sub(end)+s.skew < s.plan.tierGrace {
 		s.fail("S3", "%s: a reader that looked at the manifest %v ago finds its object deleted; the grace is %v", p.name, s.now.Sub(since), s.plan.tierGrace)
 	}
-}
-
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

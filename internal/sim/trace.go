@@ -4,19 +4,24 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/varvelog/varve/internal/vfs"
 )
 
-// traceKept is how many of the last lines a failed run shows.
-const traceKept = 60
+// traceKept is how many of the last lines a failed run shows, without those that
+// only say that a task was done.
+const traceKept = 200
+
+// taskDone begins what is noted of a task of a broker.
+const taskDone = "task: class"
 
 // trace is the record of a run: a hash of everything that happened, the last
 // lines, and all of them if someone wants to see them.
 type trace struct {
 	hash  uint64
-	last  []string
+	last  []string // more than are shown, see keep
 	out   io.Writer
 	start time.Time
 }
@@ -36,15 +41,26 @@ func (t *trace) mix(s string) {
 func (t *trace) line(now time.Time, format string, args ...any) {
 	s := fmt.Sprintf("%12.6f ", now.Sub(t.start).Seconds()) + fmt.Sprintf(format, args...)
 	t.mix(s)
-	if len(t.last) == traceKept {
-		copy(t.last, t.last[1:])
-		t.last = t.last[:traceKept-1]
+	if !strings.Contains(s, taskDone) {
+		t.keep(s)
 	}
-	t.last = append(t.last, s)
 	if t.out != nil {
 		fmt.Fprintln(t.out, s)
 	}
 }
+
+// keep adds a line to the last ones. It holds up to twice as many, so that few are
+// moved.
+func (t *trace) keep(s string) {
+	if len(t.last) == 2*traceKept {
+		n := copy(t.last, t.last[traceKept:])
+		t.last = t.last[:n]
+	}
+	t.last = append(t.last, s)
+}
+
+// tail returns the last lines.
+func (t *trace) tail() []string { return t.last[max(len(t.last)-traceKept, 0):] }
 
 // op notes an operation of the broker on its disk, in the hash only.
 func (t *trace) op(op vfs.Op) {

@@ -21,6 +21,7 @@
 // hundred rounds each test fails if one of its places was never reached.
 //
 // What kill -9 cannot show, a disk that loses what was not synced, is shown by
-// taking such writes back before the process dies; a disk that loses or damages
-// what was synced is the simulator's.
+// taking such writes back before the process dies. A disk that damages what was
+// synced is shown by TestCrashRepair: it damages the directory of a broker that was
+// killed and has `varve repair` mend it, which it kills too.
 package crash

@@ -1,26 +1,17 @@
 package crash
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/varvelog/varve/broker/repair"
-	"github.com/varvelog/varve/internal/failpoint"
 	"github.com/varvelog/varve/tests/broker"
 )
 
@@ -55,6 +46,15 @@ type operated struct {
 
 // topicsKept is how many topics of earlier rounds stay.
 const topicsKept = 2
+
+// note takes down what a report gives up.
+func (o *operated) note(r *repair.Report) {
+	for i := range r.Partitions {
+		if p := &r.Partitions[i]; p.Topic == o.name {
+			o.given = append(o.given, p)
+		}
+	}
+}
 
 // gone reports whether a report gave an offset up.
 func (o *operated) gone(p int32, offset int64) bool {
@@ -95,7 +95,7 @@ func (s *surgery) round(n int) {
 	topic := fmt.Sprintf("crash-repair-%d", n)
 	create(t, s.o.Port, topic, repairPartitions)
 	l := startLoad(t, s.o.Port, topic, repairPartitions, numbered)
-	l.atLeast(t, 500+s.rng.IntN(6000))
+	l.atLeast(t, 300+s.rng.IntN(4000))
 	orderly := s.rng.IntN(5) == 0
 	if orderly {
 		l.finish(t)
@@ -109,11 +109,14 @@ func (s *surgery) round(n int) {
 	s.kept = append(s.kept, &operated{name: topic, acks: acks})
 	h := damageDirectory(t, s.rng, s.o.Dir)
 	if t.Log(fmt.Sprintf("round %d: %d acknowledged, %s", n, len(acks), strings.ReplaceAll(strings.Join(h.text, "; "), s.o.Dir+"/", ""))); s.rng.IntN(3) > 0 {
-		s.tryStart()
+		s.tryStart(nil)
 	}
 	r := s.inspect()
 	if h.lone && (r.Loses() || r.Obstacle != "") {
 		s.wrong("one flipped bit costs something: %s", brief(r))
+	}
+	for _, o := range s.kept {
+		o.note(r)
 	}
 	if !s.mend(r) {
 		s.obstacles++
@@ -140,9 +143,10 @@ func (s *surgery) wrong(format string, args ...any) {
 	s.t.Errorf(format, args...)
 }
 
-// tryStart starts a broker on the damaged directory: it refuses and says why, or
-// serves what is there and answers with an error where it is not.
-func (s *surgery) tryStart() {
+// tryStart starts a broker on the damaged directory, or on one whose repair was
+// interrupted: it refuses and says why, or serves what is there and answers with
+// an error where it is not, unless the report, which may be nil, gives that up.
+func (s *surgery) tryStart(r *repair.Report) {
 	t := s.t
 	p := broker.Launch(t, s.o)
 	if !p.AwaitReady(t) {
@@ -156,7 +160,9 @@ func (s *surgery) tryStart() {
 	for _, o := range s.kept {
 		parts, there := fetchAll(t, s.o.Port, o.name, repairPartitions)
 		if !there {
-			s.wrong("the broker starts without topic %s", o.name)
+			if r == nil || r.Metadata == nil {
+				s.wrong("the broker starts without topic %s", o.name)
+			}
 			continue
 		}
 		v := judgeStored(t, o.acks, parts, func(p int32, offset int64) bool { return parts[p].err != nil || o.gone(p, offset) })
@@ -214,98 +220,15 @@ func (s *surgery) mend(r *repair.Report) bool {
 			}
 			return true
 		}
-		s.crashes++
+		if s.crashes++; s.rng.IntN(4) == 0 {
+			s.tryStart(r)
+		}
 	}
 	if _, code, _ := s.repair(nil, 0, args...); code != 0 {
 		s.wrong("the repair ends with %d", code)
 		t.Log(brief(r))
 	}
 	return true
-}
-
-// interruption says where the next repair ends: at places that none ended at, if
-// there are any, or after some time.
-func (s *surgery) interruption() (plan, time.Duration) {
-	p := plan{}
-	if s.rng.IntN(2) == 0 {
-		p.power = 1 + s.rng.Uint64N(1<<32)
-	}
-	if s.rng.IntN(4) == 0 {
-		after := time.Duration(1+s.rng.IntN(300)) * time.Millisecond
-		if p.power == 0 {
-			p.kill = true
-		}
-		p.after = after
-		return p, after
-	}
-	places := s.tally.missing()
-	if len(places) == 0 {
-		places = slices.Clone(repairPoints)
-	}
-	s.rng.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
-	var at []string
-	for _, name := range places[:min(3, len(places))] {
-		at = append(at, fmt.Sprintf("%s:%d", name, 1+s.rng.IntN(3)*s.rng.IntN(2)))
-	}
-	p.at = strings.Join(at, ",")
-	return p, 0
-}
-
-// repair runs `varve repair`, kills it after some time unless that is 0, and
-// returns its report, nil if it was killed.
-func (s *surgery) repair(env []string, wait time.Duration, args ...string) (r *repair.Report, code int, died bool) {
-	t := s.t
-	cmd := exec.Command(s.o.Bin, append([]string{"repair", "--data", s.o.Dir, "--output", "json"}, args...)...)
-	var out, notes bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &notes
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "VARVE_") {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
-	cmd.Env = append(cmd.Env, env...)
-	must(t, cmd.Start())
-	timer := time.AfterFunc(patience(wait), func() { _ = cmd.Process.Kill() })
-	err := cmd.Wait()
-	late := !timer.Stop() && wait == 0
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) || late {
-		t.Fatalf("repair: %v\n%s", err, &notes)
-	}
-	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if status.Signal() == syscall.SIGKILL {
-		s.interrupted(notes.String(), len(env) > 1)
-		return nil, 0, true
-	}
-	r = &repair.Report{}
-	if err := json.Unmarshal(out.Bytes(), r); err != nil || strings.Contains(notes.String(), "panic") {
-		t.Fatalf("repair %v ends with %v: %v\n%s\n%s", args, cmd.ProcessState, err, &out, &notes)
-	}
-	return r, cmd.ProcessState.ExitCode(), false
-}
-
-// patience is how long a repair may take.
-func patience(wait time.Duration) time.Duration {
-	if wait == 0 {
-		return time.Minute
-	}
-	return wait
-}
-
-// interrupted notes where a repair ended.
-func (s *surgery) interrupted(notes string, power bool) {
-	if power {
-		s.tally.powerLosses++
-	}
-	if strings.Contains(notes, "cannot be taken back") {
-		s.wrong("%s", notes)
-	}
-	switch died := line(notes, "failpoint: died at "); died {
-	case "", "time":
-		s.tally.killed++
-	default:
-		s.tally.hit[failpoint.Name(died)]++
-	}
 }
 
 // again: a repair of what is repaired finds nothing, and changes nothing.
@@ -329,7 +252,6 @@ func (s *surgery) judge(r *repair.Report) {
 		for i := range r.Partitions {
 			if p := &r.Partitions[i]; p.Topic == o.name {
 				lost[p.Partition] = p
-				o.given = append(o.given, p)
 			}
 		}
 		parts, there := fetchAll(t, s.o.Port, o.name, repairPartitions)
@@ -393,31 +315,4 @@ func (s *surgery) produceOn(topic string, before []stored, lost map[int32]*repai
 			}
 		}
 	}
-}
-
-// brief is a report in one line.
-func brief(r *repair.Report) string {
-	text := fmt.Sprintf("needed %v, refused %v, obstacle %q, metadata lost %v, %d places of the log", r.Needed, r.Refused, r.Obstacle, r.Metadata != nil, len(r.Log))
-	for i := range r.Partitions {
-		p := &r.Partitions[i]
-		text += fmt.Sprintf("; %s-%d to %d, lost %v, holes %v, %d places, rebuilt %v, %q", p.Topic, p.Partition, p.End, p.Lost != nil, p.Holes, len(p.Segments), p.Rebuilt, p.Problem)
-	}
-	return text
-}
-
-// digest is of all names and bytes of a directory.
-func digest(t *testing.T, dir string) [sha256.Size]byte {
-	t.Helper()
-	sum := sha256.New()
-	must(t, filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			fmt.Fprintln(sum, name)
-			return err
-		}
-		b, err := os.ReadFile(name)
-		fmt.Fprintln(sum, name, len(b))
-		sum.Write(b)
-		return err
-	}))
-	return [sha256.Size]byte(sum.Sum(nil))
 }

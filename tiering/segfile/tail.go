@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/tiering/manifest"
 )
@@ -186,6 +187,9 @@ func (t *Tail) Floor(o ident.Offset) int64 {
 	i := sort.Search(t.entries(), func(i int) bool { return t.entry(i).rel > rel })
 	if i == 0 {
 		return 0
+	}
+	if i < t.entries() && mutant.On(mutant.ColdReadLate) {
+		i++
 	}
 	return t.entry(i - 1).pos
 }

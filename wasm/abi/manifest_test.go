@@ -1,8 +1,12 @@
 package abi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -90,5 +94,57 @@ func FuzzManifest(f *testing.F) {
 		if m.Parameters != nil && !json.Valid(m.Parameters) {
 			t.Fatalf("parameters %q", m.Parameters)
 		}
+		// Written again it says the same, whatever the order and spelling of before.
+		again, err := ParseManifest(writeManifest(t, &m))
+		if err != nil || !sameManifest(&m, &again) {
+			t.Fatalf("%+v is read again as %+v, %v", m, again, err)
+		}
+		// A field that nobody knows, or something behind it, is refused.
+		b = bytes.TrimSpace(b)
+		for _, more := range [][]byte{append(bytes.Clone(b), " {}"...), append(append(bytes.Clone(b[:len(b)-1]), `,"nobody":1`...), '}')} {
+			if _, err := ParseManifest(more); !errors.Is(err, ErrManifest) {
+				t.Fatalf("%q: %v", more, err)
+			}
+		}
 	})
+}
+
+// writeManifest writes a manifest as its author may have.
+func writeManifest(t *testing.T, m *Manifest) []byte {
+	t.Helper()
+	j := manifestJSON{Name: m.Name, Version: m.Version, Tombstones: m.Tombstones, Parameters: m.Parameters, Description: m.Description}
+	for _, h := range m.Hooks {
+		j.Hooks = append(j.Hooks, h.String())
+	}
+	for _, name := range slices.Sorted(maps.Keys(partNames)) {
+		if m.Parts.Has(partNames[name]) {
+			j.Parts = append(j.Parts, name)
+		}
+	}
+	for _, c := range m.Capabilities {
+		j.Capabilities = append(j.Capabilities, string(c))
+	}
+	b, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// sameManifest compares manifests, whose parameters may be spelt differently.
+func sameManifest(a, b *Manifest) bool {
+	read := func(b []byte) (v any, err error) {
+		if b == nil {
+			return nil, nil
+		}
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		err = d.Decode(&v)
+		return v, err
+	}
+	x, errX := read(a.Parameters)
+	y, errY := read(b.Parameters)
+	c, d := *a, *b
+	c.Parameters, d.Parameters = nil, nil
+	return errors.Join(errX, errY) == nil && reflect.DeepEqual(c, d) && reflect.DeepEqual(x, y)
 }
