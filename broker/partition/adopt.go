@@ -155,7 +155,8 @@ func (p *Partition) Adopt(from ident.ReplicaID, state []byte) error {
 		a.next = target.logEnd
 	}
 	at := storage.EmptyPosition(a.next)
-	at.LogStart = min(target.logStart, a.next)
+	// The log may begin with a hole.
+	at.LogStart, at.LocalStart = min(target.logStart, a.next), min(target.localStart, a.next)
 	// Where the other's segments end is where these do.
 	set := rest.settings.storage()
 	set.SegmentBytes = 1<<31 - 1

@@ -32,6 +32,13 @@ func TestAdoptKeepsSegmentBorders(t *testing.T) {
 				h.t.Fatal(err)
 			}
 		},
+		"is of a log that begins with a hole": func(h *harness) {
+			h.chained(spec{id: 4}, "drop", "drop")
+			h.all()
+			plain(h, 0)
+			roll(h)
+			plain(h, 1)
+		},
 		"larger than they may be now": func(h *harness) {
 			for i := range int32(8) {
 				plain(h, i)
@@ -67,6 +74,9 @@ func TestAdoptKeepsSegmentBorders(t *testing.T) {
 			}
 			if !bytes.Equal(bytesOf(t, next), bytesOf(t, h.p)) || !bytes.Equal(next.encodeRest(), h.p.encodeRest()) {
 				t.Error("another state")
+			}
+			if next.log.Start() != h.p.log.Start() || next.log.LocalStart() != h.p.log.LocalStart() {
+				t.Errorf("the log starts at %d, here at %d, want %d and %d", next.log.Start(), next.log.LocalStart(), h.p.log.Start(), h.p.log.LocalStart())
 			}
 		})
 	}

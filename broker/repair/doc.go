@@ -20,6 +20,8 @@
 //  5. A group that may have lost something goes on at a term that it never had:
 //     no (partition, offset, leader epoch) gets a second value (L2).
 //  6. What the Report does not name as lost is there after Repair.
+//  7. A single wrong bit in a record, or in a batch, that a checksum covers costs
+//     nothing, but for records of more than 1 MiB or with a sector of zeros.
 //
 // Concurrency: the directory belongs to the caller, who holds its lock; one call
 // at a time.

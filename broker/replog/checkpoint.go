@@ -136,8 +136,11 @@ func costOfRound(bytes int64) int64 {
 // space for one that does, unless another file can be made for that.
 func (e *Engine) roomForRound() bool {
 	keep := int64(0)
-	if another := e.wal.MayGrow() && e.roomForFile(); !another && !e.wouldFree() {
-		keep = e.roundCost
+	if another := e.wal.MayGrow() && e.roomForFile(); !another {
+		free, copies := e.wouldFree()
+		if keep = copies; !free {
+			keep = e.roundCost
+		}
 	}
 	if !e.reserveBlocks(e.roundCost + keep) {
 		return false
@@ -162,27 +165,31 @@ func (e *Engine) reserveBlocks(n int64) bool {
 }
 
 // wouldFree reports whether a checkpoint taken now would free a file of the
-// write-ahead log.
-func (e *Engine) wouldFree() bool {
+// write-ahead log, and what copies of idle entries that takes.
+func (e *Engine) wouldFree() (free bool, copies int64) {
 	end := e.wal.OldestClosedEnd()
 	if end >= e.wal.Tail() {
-		return false
+		return false, 0
+	}
+	copies, worth := e.copies(end)
+	if !worth {
+		copies = 0
 	}
 	for _, g := range e.order {
 		index := g.applied
 		if g.parked != nil {
 			index = g.lastIndex
 		}
-		if g.low(index) < end {
-			return false
+		if g.low(index) < end && !(worth && g.parked == nil && g.stands()) {
+			return false, 0
 		}
 	}
 	for _, w := range e.waiting { // order: it is all or nothing
-		if e.carryWaiting(w).Low < end {
-			return false
+		if !worth && e.carryWaiting(w).Low < end {
+			return false, 0
 		}
 	}
-	return true
+	return true, copies
 }
 
 // starved reports whether a checkpoint is wanted although little was written
@@ -194,7 +201,7 @@ func (e *Engine) starved() bool {
 	if e.round != nil || len(e.stalled) == 0 && !e.refused && !e.prepareOff && !told {
 		return false
 	}
-	if e.wouldFree() {
+	if free, _ := e.wouldFree(); free {
 		return true
 	}
 	changed := false

@@ -189,7 +189,8 @@ func newNode(g *group) (rn *raft.RawNode, err error) {
 	messageBytes := min(proposeBytesMax, uint64(g.e.c.WAL.BytesMax/16), uint64(g.e.c.WAL.FileBytes/8))
 	uncommitted := uint64(0) // no limit: what is proposed waits for nobody
 	if !g.alone() {
-		uncommitted = 8 << 20
+		// What has no quorum holds the log; one may always wait for it.
+		uncommitted = min(8<<20, uint64(g.e.c.WAL.BytesMax/8))
 	}
 	return raft.NewRawNode(&raft.Config{
 		ID: uint64(g.replica), ElectionTick: 15, HeartbeatTick: 5, Storage: g.store, Applied: g.applied,
@@ -237,7 +238,7 @@ func (e *Engine) unstall(id ident.GroupID) {
 			continue
 		}
 		e.stalledBytes -= int64(len(s.p.data))
-		e.groups[id].own.m.Dropped(s.p.token, ErrParked)
+		e.groups[id].own.m.Dropped(s.p.token, ErrUnknownGroup) // damage is what Parked tells of
 	}
 	clear(e.stalled[len(kept):])
 	e.stalled = kept

@@ -15,11 +15,11 @@ import (
 // keeps entries that it knows by index and term.
 func (e *Engine) copyForward() {
 	held := e.wal.OldestClosedEnd()
-	if e.wal.Debt() < e.c.WAL.BytesMax/2 || e.idleBytes(held) > e.c.WAL.BytesMax/4 {
+	if _, worth := e.copies(held); !worth {
 		return
 	}
 	for _, g := range e.order {
-		if g.stands() && len(g.flight) == 0 && g.low(g.applied) < held {
+		if g.stands() && g.low(g.applied) < held {
 			g.copyEntries()
 		}
 	}
@@ -28,30 +28,46 @@ func (e *Engine) copyForward() {
 	}
 }
 
-// idleBytes returns what copyForward would copy.
+// copies returns what copyForward would take, and whether it would copy at all.
+func (e *Engine) copies(held int64) (bytes int64, worth bool) {
+	if e.wal.Debt() >= e.c.WAL.BytesMax/2 {
+		bytes = e.idleBytes(held)
+	}
+	return bytes, bytes > 0 && bytes <= e.c.WAL.BytesMax/4
+}
+
+// idleBytes returns what copies of everything that stands would take.
 func (e *Engine) idleBytes(held int64) int64 {
 	var n int64
+	add := func(count int, size func(i int) int) {
+		for at := 0; at < count; {
+			k, cost := pick(count-at, func(i int) int { return size(at + i) })
+			at, n = at+k, n+cost
+		}
+	}
 	for _, g := range e.order {
 		if g.stands() && g.low(g.applied) < held {
-			for _, ent := range g.unapplied() {
-				n += wal.Cost(1, int64(len(ent.Data)))
-			}
+			ents := g.unapplied()
+			add(len(ents), func(i int) int { return len(ents[i].Data) })
 		}
 	}
 	for _, id := range e.Waiting() {
 		w := e.waiting[id]
+		var sizes []int
 		for i := range w.Entries {
 			if w.Positions[i] < held && w.Positions[i] >= w.Low {
-				n += wal.Cost(1, int64(len(w.Entries[i].Data)))
+				sizes = append(sizes, len(w.Entries[i].Data))
 			}
 		}
+		add(len(sizes), func(i int) int { return sizes[i] })
 	}
 	return n
 }
 
-// stands reports whether the group may have entries that it does not apply soon.
+// stands reports whether the group may have entries that it does not apply soon, all
+// of them durable.
 func (g *group) stands() bool {
-	return !g.panicked && g.stored == nil && (g.parked != nil || !g.alone())
+	return !g.panicked && g.stored == nil && len(g.flight) == 0 && (g.parked != nil || !g.alone())
 }
 
 // unapplied returns the durable entries above applied.

@@ -98,10 +98,24 @@ func (e *Engine) reserve(cost int64, system bool) bool {
 // the system's reserve is left: more than retention, deletion and the like need.
 const followBytesMax = 1 << 10
 
+// fresh returns the entries from the first on that the group does not have on disk.
+func (g *group) fresh(ents []raftpb.Entry) []raftpb.Entry {
+	for len(ents) > 0 {
+		if term, err := g.store.Term(ents[0].Index); ents[0].Index > g.store.dropped && (err != nil || term != ents[0].Term) {
+			break
+		}
+		ents = ents[1:]
+	}
+	return ents
+}
+
 // roomFor takes space for another replica's entries, in the write-ahead log and on
-// disk.
+// disk. What is here needs none: a leader that has not heard of it must hear of it.
 func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
 	var cost int64
+	if ents = g.fresh(ents); len(ents) == 0 {
+		return true
+	}
 	for rest := ents; len(rest) > 0; {
 		k := fits(rest, e.recordBytes())
 		c := wal.Cost(k, dataBytes(rest[:k]))

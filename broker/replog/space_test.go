@@ -265,3 +265,76 @@ func TestSizesOfTheLog(t *testing.T) {
 		}
 	}
 }
+
+// What waits for space when its group is destroyed is told so, and not that there
+// is damage.
+func TestDestroyedWhileWaitingForSpace(t *testing.T) {
+	f := newFollower(t, func(c *Config) {
+		small(8 << 20)(c)
+		c.DiskReserve = 1 << 20
+	})
+	f.ballast(500 << 10)
+	if err := f.e.Propose(aloneID, []byte("x"), nil, false); err != nil || f.e.Stats().Waiting == 0 {
+		t.Fatalf("it does not wait: %v", err)
+	}
+	f.e.Destroy(aloneID)
+	if len(f.alone.dropped) != 1 || !errors.Is(f.alone.dropped[0], ErrUnknownGroup) {
+		t.Fatalf("told %v", f.alone.dropped)
+	}
+}
+
+// Entries that a replica has need no room: the leader that sends them again has
+// not heard that they are here, and commits nothing until it does.
+func TestEntriesThatAreHereNeedNoRoom(t *testing.T) {
+	f := newFollower(t, nil)
+	ents := entries(0, 1, 3, 3000)
+	f.append(1, 1, 0, 0, 0, ents)
+	f.work()
+	for f.e.wal.Reserve(wal.Block, true) {
+	}
+	f.sent = nil
+	f.append(1, 1, 0, 0, 0, ents)
+	f.work()
+	if len(f.sent) != 1 || f.sent[0].Type != raftpb.MsgAppResp || f.sent[0].Reject || f.sent[0].Index != 3 {
+		t.Fatalf("answered %+v", f.sent)
+	}
+	f.sent = nil
+	f.append(1, 1, 0, 0, 0, append(ents, entries(3, 1, 1, 3000)...))
+	f.work()
+	if last, _ := f.group().store.LastIndex(); last != 3 || len(f.sent) != 0 {
+		t.Fatalf("a new one without room: the log ends at %d, answered %+v", last, f.sent)
+	}
+}
+
+// A log of two files goes on beside a group that has no quorum: its entries, many
+// and small, are copied forward together, and a checkpoint that is made for that
+// counts on it.
+func TestLogOfTwoFilesBesideAGroupWithoutQuorum(t *testing.T) {
+	f := newFollower(t, func(c *Config) {
+		small(0)(c)
+		c.WAL.BytesMax = 2 * c.WAL.FileBytes
+	})
+	for i := range uint64(12) {
+		behind := uint64(1)
+		if i == 0 {
+			behind = 0
+		}
+		f.append(1, 1, i, behind, 0, entries(i, 1, 1, 250))
+		f.work()
+	}
+	for i := range 500 {
+		if err := f.e.Propose(aloneID, []byte(strings.Repeat("y", 2000)), nil, false); err != nil {
+			t.Fatalf("proposal %d: %v", i, err)
+		}
+		for range 4 {
+			f.work()
+			f.tick()
+		}
+		if s := f.e.Stats(); s.Waiting > 0 {
+			t.Fatalf("proposal %d waits for space: %+v", i, s)
+		}
+	}
+	if last, _ := f.group().store.LastIndex(); last != 12 {
+		t.Fatalf("the log ends at %d", last)
+	}
+}

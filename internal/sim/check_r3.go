@@ -21,7 +21,9 @@ func lacksSpace(err error) bool {
 }
 
 // checkFullRefusal: R3. While the disk is full a batch is refused with an error that
-// its producer tries again after, and never for good.
+// its producer tries again after, and never for good. A partition that is parked
+// for a damage says so to those who try again, too; one that a full disk parked
+// does not come back, which is seen in the end.
 func (s *run) checkFullRefusal(br *broker, b *batch, err error) {
 	b.part.noSpace = lacksSpace(err)
 	if err == nil || !br.server.disk.nearlyFull() {
@@ -29,7 +31,7 @@ func (s *run) checkFullRefusal(br *broker, b *batch, err error) {
 	}
 	for _, known := range []error{
 		partition.ErrNoSpace, partition.ErrNotLeader, partition.ErrQueueFull, partition.ErrOutOfOrder, partition.ErrFenced, partition.ErrChainLoading,
-		partition.ErrStaleChain, partition.ErrOutboxFull, replog.ErrFailed,
+		partition.ErrStaleChain, partition.ErrOutboxFull, partition.ErrDamaged, replog.ErrFailed,
 	} {
 		if errors.Is(err, known) {
 			return
@@ -42,8 +44,8 @@ func (s *run) checkFullRefusal(br *broker, b *batch, err error) {
 }
 
 // checkFullRead: R3. A full disk fails no read.
-func (s *run) checkFullRead(p *part, b *broker, err error) {
-	if lacksSpace(err) || errors.Is(err, partition.ErrDamaged) && b.server.disk.nearlyFull() && !b.server.disk.damaged("") {
+func (s *run) checkFullRead(p *part, err error) {
+	if lacksSpace(err) {
 		s.fail("R3", "%s cannot be read while the disk is full: %v", p.name, err)
 	}
 }

@@ -11,8 +11,8 @@
 //
 // What goes wrong: machines lose power, alone or several at once, with loss,
 // tearing and reordering of what was not synced; brokers are killed; machines
-// stand still and go on; syncs fail or take seconds; disks are full (one node
-// only) or read bits wrong; wall clocks are set forward and back; frames are
+// stand still and go on; syncs fail or take seconds; disks are full, of all nodes
+// or of some, or read bits wrong; wall clocks are set forward and back; frames are
 // lost, late, doubled and reordered; links are cut in one or both directions, or
 // slow, leaders and sets of nodes cut off; clients lose connections and turn to
 // another broker; the object store fails in all its ways. In the end all of it
@@ -24,7 +24,9 @@
 // (without.go), which is how failing seeds are made smaller.
 //
 // What the broker answers and what readers see is judged by checkers, each in a
-// file named for the invariant of the design that it stands for:
+// file named for the invariant of the design that it stands for, check_l1.go and so
+// on. proofs (invariants_test.go) says of each invariant whether it has one, and
+// which tests elsewhere prove those that have none.
 //
 //	L1 an acknowledged batch is read at its offset until retention or
 //	   DeleteRecords passed it, and neither passes what it may not
@@ -36,12 +38,15 @@
 //	L6 a batch that was refused for good is not read
 //	L7 high watermark, log start and local log start never go back, and the local
 //	   log starts where the cold tier ends or below
-//	L8 the bytes read are the bytes sent, or what the chain made of them
+//	L8 the bytes read are sound, and were sent, or are what the chain made of them
 //	L9 a lookup by time agrees with a scan
 //	L10 along a log leader epochs never fall, and nobody is told of an append by
 //	   a leader that another one had replaced
 //	P1 replay makes the same segments, and all replicas have the same, byte for
 //	   byte
+//	W1 a batch of a topic that never had a chain is stored byte for byte as it was
+//	   sent, but for base offset and leader epoch
+//	W2 a chain is given the bytes that were sent, and a context that is in the log
 //	W3 each record of an acknowledged batch is stored, dropped or a dead letter,
 //	   and each dead letter is in its topic once, in order
 //	W6 what is stored of a batch is what one generation of the chain makes of it
@@ -52,7 +57,8 @@
 //	   ago; in the end none is left that no manifest names, but for the garbage of
 //	   uploads and commits whose answers were lost
 //	S4 the segments of a manifest, and the local log behind them, leave no gap
-//	S5 objects hold the batches that the local log held
+//	S5 objects hold the batches that the local log held, and a read of one lacks
+//	   none of them
 //	C1 members of a generation are told one assignment, in which a partition has
 //	   one owner; a commit of an older generation, or of a member that was
 //	   replaced, does not count
@@ -62,14 +68,22 @@
 //	   is stable and has read everything
 //	C4 where a group begins to read, all before it was processed, and in the end
 //	   it has processed all there is
-//	R2 nothing is left of deleted topics, of old files, of goroutines
+//	R2 nothing is left of deleted topics, of old files, of goroutines, of long polls
+//	R3 a full disk refuses batches with errors that are tried again after, fails no
+//	   read, and takes batches again when there is space
 //	R4 every request is answered once
-//	V1 after the last fault everything works within 30 s of virtual time; that
-//	   covers R3, a disk that was full
-//	C1 C2 C3 C4 of consumer groups (check_c1.go to check_c4.go)
+//	V1 after the last fault everything works within 30 s of virtual time
+//
+// Some are of no invariant there:
+//
 //	M1 topics are as the answers to their commands said, on every node
+//	   (check_meta.go)
+//	self: a broker complains of nothing that no fault explains, and starts
+//	   (check_self.go)
 //	repair: what the report of a repair does not name as lost is there after it
+//	   (repair.go)
 //	net: frames go to other nodes, and nobody changes one after it was sent
+//	   (network.go)
 //
 // L2, L7 and L10 hold for what any broker told, also one that was deposed and
 // does not know it: what a leader tells is measured by what was told under its
@@ -97,7 +111,6 @@
 //
 // It does not simulate changes of a group's replicas, the edges of a broker
 // (wire, handlers) and what they do with these answers, or the caches of the cold
-// tier. With several nodes it has no full disks, small
-// write-ahead logs or repair, and with wall clocks that are set it does not wait
-// for the cold tier to settle.
+// tier. With several nodes it has no repair, and with wall clocks that are set it
+// does not wait for the cold tier to settle.
 package sim

@@ -46,7 +46,11 @@ func (s *run) startRareFaults() {
 func (s *run) rareFault() {
 	r, p := s.rng.rare, s.plan
 	sv := s.servers[r.IntN(len(s.servers))]
-	kind := r.IntN(4)
+	kind := r.IntN(5)
+	if kind == 4 && p.lag && !s.alone() {
+		s.net.leaveBehind(sv.id)
+		return
+	}
 	if sv.broker == nil || sv.stopping {
 		return
 	}

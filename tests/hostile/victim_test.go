@@ -19,6 +19,9 @@ const (
 	victimEvery      = 10 * time.Millisecond
 	// deliveryTimeout is a client's own, as in the Java producer.
 	deliveryTimeout = 2 * time.Minute
+	// servedWithin is the longest that a record may take while a broker is
+	// attacked. It takes about a second; half a minute is not served.
+	servedWithin = 30 * time.Second
 )
 
 // victim is an ordinary producer and an ordinary group consumer.
@@ -155,8 +158,8 @@ func (v *victim) finish(t testing.TB) (records int, stalled time.Duration) {
 	for _, w := range v.wrong {
 		t.Errorf("victim: %s", w)
 	}
-	if v.stalled > deliveryTimeout {
-		t.Errorf("a record took %v", v.stalled)
+	if v.stalled > servedWithin {
+		t.Errorf("a record took %v, at most %v", v.stalled, servedWithin)
 	}
 	return len(v.sent), v.stalled
 }
