@@ -53,6 +53,9 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 		return err
 	}
 	p.report.Segments, p.report.Holes = check.damage, check.lost
+	if mutant.On(mutant.RepairNamesLess) {
+		p.report.Holes = nil
+	}
 	in.plan.rewrites = append(in.plan.rewrites, check.rewrites...)
 	p.report.End = int64(p.machine.position.LogEnd)
 	if p.group.lost != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
+	"github.com/varvelog/varve/internal/mutant"
 	"github.com/varvelog/varve/internal/record"
 	"github.com/varvelog/varve/internal/vfs"
 )
@@ -293,7 +294,7 @@ func (s *scanner) flipped(pos int64, head [record.HeaderSize]byte) (batchAt, boo
 		return batchAt{}, false, err
 	}
 	bit, ok := wal.FlippedBit(b[sumFrom:], s.at+pos+sumFrom, binary.BigEndian.Uint32(head[17:]))
-	if !ok || bit < 0 {
+	if !ok || bit < 0 || mutant.On(mutant.RepairNamesLess) {
 		return batchAt{}, false, nil
 	}
 	if bit += sumFrom * 8; bit < record.HeaderSize*8 {

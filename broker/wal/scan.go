@@ -217,9 +217,10 @@ func (r *recovery) judge(i int, off int64) error {
 			return fmt.Errorf("read %s/%s: %w", r.s.Dir, r.files[j].name, err)
 		}
 		r.dropped = r.dropped || seen
-		if proof || seen && mutant.On(mutant.TornAsCorrupt) {
-			if j > i && !r.begun[j] {
-				// The first write of that file was durable before any other.
+		if proof > 0 || seen && mutant.On(mutant.TornAsCorrupt) {
+			if j > i && !r.begun[j] && proof != fileHeaderBytes {
+				// The first write of that file was durable before any other, and does
+				// not itself prove what was before it: it may be a torn one.
 				i, off = j, fileHeaderBytes
 			}
 			return r.damageAt(i, off)
@@ -240,14 +241,14 @@ func (r *recovery) logEnd(position int64) int64 {
 const readChunk = 256 * Block
 
 // provenDurable looks for a valid write header at any block from `from` on. It
-// tells whether one was seen at all, and whether one was issued when the bytes
-// at p were known to be durable.
-func (r *recovery) provenDurable(f *found, from, p int64) (seen, proof bool, err error) {
+// tells whether one was seen at all, and where in the file one stands that was
+// issued when the bytes at p were known to be durable, 0 if there is none.
+func (r *recovery) provenDurable(f *found, from, p int64) (seen bool, proof int64, err error) {
 	for at := from; at < f.head.size; at += readChunk {
 		n := min(readChunk, f.head.size-at)
 		buf, ok, err := r.in.view(f.file, at, n, f.head.size)
 		if err != nil || !ok {
-			return seen, false, err
+			return seen, 0, err
 		}
 		for b := int64(0); b < n; b += Block {
 			head, ok := decodeWriteHead(buf[b:n], f.head.generation, f.head.base+at+b, f.head.size-at-b)
@@ -258,11 +259,11 @@ func (r *recovery) provenDurable(f *found, from, p int64) (seen, proof bool, err
 			// The first write of all, and a copy of it, prove nothing: before
 			// it there was none, whatever files a start had made by then.
 			if head.durable > p && !r.startsLog(head.previous) {
-				return seen, true, nil
+				return seen, at + b, nil
 			}
 		}
 	}
-	return seen, false, nil
+	return seen, 0, nil
 }
 
 // damageAt describes the corrupt write with whatever of it can still be read.

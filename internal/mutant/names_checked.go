@@ -19,6 +19,7 @@ const (
 	ChainLoadedOnce    Name = "chain-loaded-once"    // a chain that could not be loaded is not tried again
 	FrameReused        Name = "frame-reused"         // a frame is changed after it was sent
 	RepairLosesMore    Name = "repair-loses-more"    // a repair drops one entry more than it says
+	RepairNamesLess    Name = "repair-names-less"    // a repair drops a batch that it could mend, and does not say so
 	TieredCountedTwice Name = "tiered-counted-twice" // retention by size counts twice what is in the cold tier
 	RetentionByLocal   Name = "retention-by-local"   // retention deletes by the limit of the local log
 	ReusedReplicaID    Name = "reused-replica-id"    // two replicas get one id
@@ -28,7 +29,7 @@ const (
 func checked() []Name {
 	return []Name{
 		WrongOffsetTold, ChecksumUnchecked, TimeIndexOff, OffsetToldAhead, MixedGenerations, ChainsSideBySide, ChainToldNow, BatchRewritten,
-		ColdReadLate, WatcherKept, DirectoryKept, DroppedUnanswered, NoSpaceForGood, ChainLoadedOnce, FrameReused, RepairLosesMore,
+		ColdReadLate, WatcherKept, DirectoryKept, DroppedUnanswered, NoSpaceForGood, ChainLoadedOnce, FrameReused, RepairLosesMore, RepairNamesLess,
 		TieredCountedTwice, RetentionByLocal, ReusedReplicaID, ReusedGroupID,
 	}
 }

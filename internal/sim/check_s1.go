@@ -30,7 +30,10 @@ func (s *run) checkTiers(b *broker) {
 		return
 	}
 	for _, t := range s.model.topics {
-		if t.state == deleted {
+		// A leader may not have heard of a deletion whose objects are gone by now,
+		// and whose end nobody was told.
+		_, dropped := s.store.dropped[t.id]
+		if t.state == deleted || t.state == deleting && dropped {
 			continue
 		}
 		for _, p := range t.parts {

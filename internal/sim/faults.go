@@ -56,7 +56,7 @@ func (s *run) fault() {
 func (sv *server) mend() {
 	sv.disk.unflip()
 	sv.log("disk: reads right again")
-	if sv.broker != nil && sv.broker.unopened() {
+	if sv.broker != nil && (sv.disk.rare.copied || sv.broker.unopened()) {
 		sv.down(false)
 	}
 }

@@ -203,11 +203,13 @@ func (d *disk) settleFlips() {
 	d.flips = kept
 }
 
-// unflip puts all bits right again.
+// unflip puts all bits right again. A broker that wrote a wrong one again may have
+// it in memory as well, and must not go on.
 func (d *disk) unflip() {
 	d.settleFlips()
 	for _, f := range d.flips {
 		if f.written {
+			d.rare.copied = true
 			d.put(f.name, f.off, []byte{f.was})
 		}
 	}

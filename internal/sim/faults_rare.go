@@ -11,6 +11,7 @@ type rareDisk struct {
 	cut     cutWrite
 	cutHow  vfs.CrashOptions  // what is left then
 	how     *vfs.CrashOptions // what the loss of power that is there leaves; nil: as the plan says
+	copied  bool              // the broker may have a wrong bit in memory that reads right again
 	failDir int               // that many syncs of directories from now one fails; 0: none
 	// names are those that files of the log have got since they were opened.
 	names map[string]string

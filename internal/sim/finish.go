@@ -18,7 +18,7 @@ func (s *run) finish() {
 	s.log("end: no more faults")
 	for _, sv := range s.servers {
 		sv.thaw()
-		if sv.broker != nil && (s.alone() || sv.broker.unopened() || s.rng.nodes.IntN(3) == 0) {
+		if sv.broker != nil && (s.alone() || sv.broker.unopened() || sv.disk.rare.copied || s.rng.nodes.IntN(3) == 0) {
 			sv.down(s.rng.fault.IntN(2) == 0) // a partition may not have been opened
 		}
 	}

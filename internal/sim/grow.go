@@ -11,7 +11,7 @@ const partitionsMax = 6
 
 // startGrowth has topics get more partitions now and then.
 func (s *run) startGrowth() {
-	if !s.plan.grow {
+	if !s.plan.grow || s.limited() { // small disks have room for the partitions that topics are made with
 		return
 	}
 	var turn func()
@@ -33,6 +33,16 @@ func (s *run) startGrowth() {
 		s.grow(t, time.Time{})
 	}
 	s.after(mean(s.rng.rare, s.plan.length/6), turn)
+}
+
+// limited reports whether a node's disk is small.
+func (s *run) limited() bool {
+	for _, sv := range s.servers {
+		if free, err := sv.disk.mem.Free(); err != nil || free < 1<<40 {
+			return true
+		}
+	}
+	return s.plan.full
 }
 
 // grow asks for a topic's partitions until a controller has them, or the topic is
