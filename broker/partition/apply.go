@@ -84,6 +84,7 @@ func (p *Partition) apply(e replog.Entry) error {
 		if len(d.Header) != 8 || len(d.Payload) != 0 {
 			return errState
 		}
+		p.marks.settle(p.producers.passed) // which nobody could tell any more
 		p.producers.expire(int64(binary.LittleEndian.Uint64(d.Header)))
 	default:
 		return fmt.Errorf("%w: unknown %v", errState, d.Kind)

@@ -82,4 +82,17 @@ func (m *marks) lift(producer int64) {
 	}
 }
 
+// settle forgets the marks of batches that were appended after all.
+func (m *marks) settle(passed func(id int64, m mark) bool) {
+	var kept []int64
+	for _, id := range m.order {
+		if passed(id, m.byID[id]) {
+			delete(m.byID, id)
+		} else {
+			kept = append(kept, id)
+		}
+	}
+	m.order = kept
+}
+
 func (m *marks) clear() { *m = marks{} }

@@ -126,3 +126,23 @@ func TestMarkMovesToTheEarliest(t *testing.T) {
 		t.Fatalf("log end %d", h.end())
 	}
 }
+
+// A retry that is refused after its batch was appended must not hold up the
+// producer for ever once it is forgotten, when nobody can tell any more that the
+// batch was appended.
+func TestForgottenProducerLeavesNoMark(t *testing.T) {
+	h := newHarness(t)
+	h.produce(spec{id: 7})
+	h.produce(spec{id: 8})
+	h.apply(2)
+	h.p.Refused(spec{id: 7}.header(t))
+	h.p.Refused(spec{id: 8, seq: 1}.header(t)) // which was not appended
+	u := Upkeep{ProducerExpiryMs: 500}
+	u.Retention.Ms, u.Retention.Bytes, u.Retention.SegmentMs, u.Retention.ActiveSinceMs = -1, -1, -1, -1
+	h.p.Maintain(1501, u)
+	h.apply(1)
+	next := h.produce(spec{id: 7, seq: 1})
+	h.produce(spec{id: 8, seq: 2}).is(t, 0, false, ErrOutOfOrder)
+	h.apply(1)
+	next.is(t, 2, false, nil)
+}

@@ -252,8 +252,8 @@ func (s *scanner) batch(pos int64) (batchAt, bool, error) {
 	if err != nil || !ok {
 		return batchAt{}, false, err
 	}
-	var own [record.HeaderSize]byte
-	copy(own[:], head)
+	stored := [record.HeaderSize]byte(head)
+	own := stored
 	moved := s.place(pos, own[:])
 	if h, ok, err := s.whole(pos, own[:], 0); ok || err != nil {
 		b := batchAt{pos: pos, header: h, mended: moved}
@@ -262,7 +262,7 @@ func (s *scanner) batch(pos int64) (batchAt, bool, error) {
 		}
 		return b, ok, err
 	}
-	if b, ok, err := s.flipped(pos, own); ok || err != nil {
+	if b, ok, err := s.flipped(pos, stored); ok || err != nil {
 		return b, ok, err
 	}
 	for i := range sumFrom * 8 { // base offset, length, leader epoch, magic, checksum
@@ -301,6 +301,8 @@ func (s *scanner) flipped(pos int64, head [record.HeaderSize]byte) (batchAt, boo
 		head[bit/8] ^= 1 << (bit % 8)
 		bit = 0
 	}
+	// Only now its last offset is right, which says what leader epoch it has.
+	s.place(pos, head[:])
 	h, ok, err := s.whole(pos, head[:], bit)
 	return batchAt{pos: pos, header: h, mended: true, fixed: head[:], flip: bit}, ok, err
 }

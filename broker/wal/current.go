@@ -49,6 +49,9 @@ func (r *recovery) makeCurrent(l *Log) error {
 		if head.size == r.s.FileBytes {
 			spare = l.takeSpare()
 		}
+		if spare == "" && r.end > 0 {
+			head.size = r.modest(head.size)
+		}
 		// It is not filled with zeros: that would delay the start.
 		file, err := makeFile(r.fs, r.s.Dir, head, spare, false)
 		if err == nil && spare == "" {
@@ -65,6 +68,22 @@ func (r *recovery) makeCurrent(l *Log) error {
 		}
 		l.allocated -= head.size // it was not whole, and is gone
 	}
+}
+
+// modest returns how large a new file is made that would be of so many bytes. If the
+// disk has no room for two of them it is smaller, down to half, as long as what every
+// group and a checkpoint are going to write fits: the rest of the disk is for
+// segments, without which no checkpoint would ever free anything.
+func (r *recovery) modest(size int64) int64 {
+	free, err := r.fs.Free()
+	if err != nil || free >= 2*size {
+		return size
+	}
+	least := fileHeaderBytes + r.lastHead.extent() + r.s.ReserveBytes + 2*Block*int64(len(r.groups))
+	for _, g := range r.groups { // order: a sum
+		least += 4 * int64(len(g.State))
+	}
+	return min(size, align(max(size/2, least)))
 }
 
 // makeOfOld makes the current file of a spare one of another size than wanted,

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/varvelog/varve/broker/group"
@@ -68,19 +70,21 @@ func (g *simGroup) readOffset(at place, topic ident.TopicID, done func(int64, er
 	})
 }
 
+// placeIn is a place of one of the topics that ever had its name.
+type placeIn struct {
+	place
+	topic ident.TopicID
+}
+
 // remove takes down that offsets may go away, and returns what tells whether they
 // did.
-func (g *simGroup) remove(list []place) (arrived func(*groupHost), settle func(error)) {
+func (g *simGroup) remove(list []placeIn) (arrived func(*groupHost), settle func(error)) {
 	w := g.w
 	var all []*attempt
 	for _, at := range list {
-		p := w.part(at)
-		if p == nil {
-			continue
-		}
 		w.nextID++
-		c := &attempt{id: w.nextID, at: at, topic: p.topic.id, offset: -1, sent: w.s.now}
-		g.register(at).add(c)
+		c := &attempt{id: w.nextID, at: at.place, topic: at.topic, offset: -1, sent: w.s.now}
+		g.register(at.place).add(c)
 		all = append(all, c)
 	}
 	arrived = func(h *groupHost) {
@@ -102,7 +106,7 @@ func (g *simGroup) deleteOffsets(at place, p *part) {
 	}
 	w := g.w
 	w.s.log("group %s: delete the offset of %s-%d", g.id, at.name, at.index)
-	arrived, settle := g.remove([]place{at})
+	arrived, settle := g.remove([]placeIn{{at, p.topic.id}})
 	subscribed := g.surelySubscribed()
 	w.ask(g, "delete offsets", 5*time.Second, func(h *groupHost, now time.Time, s *group.Shard, answer func(error)) {
 		arrived(h)
@@ -132,10 +136,30 @@ func (g *simGroup) surelySubscribed() bool {
 	return false
 }
 
+// everywhere is where the group may have offsets: also in topics whose deletion
+// was asked for, which may come to nothing.
+func (g *simGroup) everywhere() []placeIn {
+	var out []placeIn
+	for at, r := range g.registers { // order: sorted below
+		for _, c := range r.list {
+			if in := (placeIn{at, c.topic}); !slices.Contains(out, in) {
+				out = append(out, in)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b placeIn) int {
+		if c := comparePlaces(a.place, b.place); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.topic[:], b.topic[:])
+	})
+	return out
+}
+
 func (g *simGroup) deleteGroup() {
 	w := g.w
 	w.s.log("group %s: delete it", g.id)
-	arrived, settle := g.remove(g.wanted())
+	arrived, settle := g.remove(g.everywhere())
 	g.deleting++
 	w.ask(g, "delete group", 5*time.Second, func(h *groupHost, now time.Time, s *group.Shard, answer func(error)) {
 		arrived(h)

@@ -30,6 +30,7 @@ type proc struct {
 	assigned   []place // what there was to assign when that was made
 	given      []place // its assignment
 	owned      map[place]*position
+	claimed    []place    // what it said to own when it joined
 	late       []*attempt // to commit for an earlier generation
 	before     int        // which that was
 	backoff    time.Duration
@@ -98,6 +99,7 @@ func (p *proc) join() {
 	if g.cooperative {
 		owned = p.places()
 	}
+	p.claimed = owned
 	r := group.JoinRequest{
 		GroupID: g.id, MemberID: p.memberID, InstanceID: p.slot.instance, ClientID: "sim", ProtocolType: "consumer",
 		Protocols:      []group.Protocol{{Name: "sim", Metadata: subscription(topics, owned)}},
@@ -211,10 +213,15 @@ func (p *proc) told(assignment []byte) {
 			p.adopt(at)
 		}
 	}
-	if len(revoked) == 0 {
+	// What it claimed and lost since with a topic, the leader gave nobody either.
+	lost := slices.ContainsFunc(p.claimed, func(at place) bool { return !slices.Contains(list, at) })
+	p.claimed = nil
+	if len(revoked) == 0 && !lost {
 		return
 	}
-	p.commit(revoked, func(error) {})
+	if len(revoked) > 0 {
+		p.commit(revoked, func(error) {})
+	}
 	for _, at := range revoked {
 		delete(p.owned, at)
 	}

@@ -138,7 +138,8 @@ var foundWithNodes = map[uint64]string{
 	7370: "a repair that lost the entries that had moved a local log start seemed to move it back (one node)",
 	7430: "the file of a segment that was given up while it was written stayed until something else was applied",
 
-	31663: "the cut of a closed segment's padding was lost by a failed sync, and not made again because it seemed to be there",
+	31663:  "the cut of a closed segment's padding was lost by a failed sync, and not made again because it seemed to be there",
+	311422: "a retry that was refused after its batch was appended held up a producer that was forgotten since",
 }
 
 // Seeds with several nodes, small logs and small disks that found something. The

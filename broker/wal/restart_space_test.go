@@ -1,0 +1,75 @@
+package wal
+
+import (
+	"testing"
+
+	"github.com/varvelog/varve/internal/vfs"
+)
+
+// reopen loses power, and opens the log again.
+func reopen(t *testing.T, disk *vfs.Mem, seed uint64) (*vfs.Mem, *Log, *Recovered) {
+	t.Helper()
+	disk = disk.Crash(nilRand(), vfs.CrashOptions{})
+	l, rec := mustOpen(t, disk, smallSettings(seed))
+	return disk, l, rec
+}
+
+// The file that a restart makes leaves half of a nearly full disk for segments:
+// until they are written no checkpoint frees anything.
+func TestRestartLeavesSpaceForSegments(t *testing.T) {
+	const left = 140 * kib // more than a file of 128 KiB, and less than two
+	disk := vfs.NewMem(vfs.MemOptions{Capacity: 64*kib + left})
+	l, _ := mustOpen(t, disk, smallSettings(1))
+	mustWrite(t, l, appendOf(1, 1, 1, 3, 5000))
+	disk, l, rec := reopen(t, disk, 2)
+	if got := lastIndexes(rec)[1]; got != 3 {
+		t.Fatalf("last index %d", got)
+	}
+	if free, err := disk.Free(); err != nil || free < left/2 {
+		t.Fatalf("%d bytes of %d are left, %v", free, int64(left), err)
+	}
+	if !l.Reserve(Cost(1, 3000), false) {
+		t.Fatalf("no room for a batch: %d bytes are free", l.free())
+	}
+	l.Unreserve(Cost(1, 3000))
+	mustWrite(t, l, appendOf(1, 1, 4, 1, 10))
+	end := l.Tail()
+	mustWrite(t, l, Record{Kind: KindCheckpoint, Piece: Piece{ID: 1, Last: true, Groups: []GroupState{{Group: 1, Replica: 1, Low: end, State: []byte("state")}}}})
+	mustWrite(t, l, Record{Kind: KindProof})
+	for _, g := range l.Advance(end) {
+		if err := g.Remove(); err != nil {
+			t.Fatal(err)
+		}
+		l.Removed(g)
+	}
+	// There is room again, and the next restart's file is of the usual size.
+	_, l, rec = reopen(t, disk, 3)
+	if len(rec.Groups) != 1 || string(rec.Groups[0].State) != "state" {
+		t.Fatalf("recovered %+v", rec.Groups)
+	}
+	if free := int64(64*kib + left - 128*kib); l.cur.head.size > free {
+		t.Fatalf("a file of %d bytes", l.cur.head.size)
+	}
+}
+
+// It has room for what every group and a checkpoint are going to write.
+func TestRestartLeavesRoomForCheckpoint(t *testing.T) {
+	disk := vfs.NewMem(vfs.MemOptions{Capacity: 64*kib + 140*kib})
+	l, _ := mustOpen(t, disk, smallSettings(1))
+	mustWrite(t, l, Record{Kind: KindCheckpoint, Piece: Piece{ID: 1, Last: true, Groups: []GroupState{{Group: 1, Replica: 1, State: make([]byte, 20*kib)}}}})
+	mustWrite(t, l, Record{Kind: KindProof})
+	_, l, _ = reopen(t, disk, 2)
+	if l.cur.head.size < 100*kib || l.cur.head.size >= 128*kib {
+		t.Fatalf("a file of %d bytes", l.cur.head.size)
+	}
+}
+
+// On a disk with room for two it is of the usual size.
+func TestRestartMakesWholeFile(t *testing.T) {
+	disk := vfs.NewMem(vfs.MemOptions{Capacity: 64*kib + 256*kib})
+	l, _ := mustOpen(t, disk, smallSettings(1))
+	mustWrite(t, l, appendOf(1, 1, 1, 3, 5000))
+	if _, l, _ = reopen(t, disk, 2); l.cur.head.size != l.s.FileBytes {
+		t.Fatalf("a file of %d bytes", l.cur.head.size)
+	}
+}
