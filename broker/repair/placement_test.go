@@ -11,17 +11,14 @@ import (
 	"github.com/varvelog/varve/internal/vfs"
 )
 
-// TestWrongPlacementIsPutRight: every bit of base offset and leader epoch, of every
-// batch, also of one behind a hole, is put right by what the index and the epoch
-// history say.
-func TestWrongPlacementIsPutRight(t *testing.T) {
-	const dir = "p"
-	fs := vfs.NewMem(vfs.MemOptions{})
+// placed is a segment of six batches of three leader epochs, and what is known of it.
+func placed(t *testing.T) (fs *vfs.Mem, dir string, at storage.Position, epochs []epochStart, size int64) {
+	fs, dir = vfs.NewMem(vfs.MemOptions{}), "p"
 	l, err := storage.Open(fs, dir, storage.EmptyPosition(7), storage.Settings{}, storage.NewCache(storage.Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, size := ident.Offset(7), int64(0)
+	next := ident.Offset(7)
 	for i := range 6 {
 		b := batch(t, "value")
 		if err := l.Append(next, next, ident.Epoch(i/2+1), 1000, b); err != nil {
@@ -39,16 +36,19 @@ func TestWrongPlacementIsPutRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := sync.Position()
+	at = sync.Position()
 	l.Close()
-	epochs := []epochStart{{1, 7}, {2, 1009}, {3, 2011}}
+	return fs, dir, at, []epochStart{{1, 7}, {2, 1009}, {3, 2011}}, size
+}
+
+// everyBit has every bit of every batch of a segment wrong, in turn, if want says so
+// of its byte in the batch: it is put right, and nothing else is changed.
+func everyBit(t *testing.T, want func(in int64) bool) {
+	fs, dir, at, epochs, size := placed(t)
 	name := segmentName(dir, 7, dataSuffix)
 	for pos := int64(0); pos < at.ActiveBytes; pos++ {
 		in := pos % size
-		if in >= 8 && in < 12 || in >= 16 {
-			continue
-		}
-		for bit := range 8 {
+		for bit := 0; bit < 8 && want(in); bit++ {
 			flip(t, fs, name, pos, bit)
 			c, err := checkFiles(fs, dir, at, epochs)
 			flip(t, fs, name, pos, bit)
@@ -68,13 +68,26 @@ func TestWrongPlacementIsPutRight(t *testing.T) {
 			copy(raw, want)
 			raw[in] ^= 1 << bit
 			if b.fix(raw); !bytes.Equal(raw, want) || b.header.BaseOffset != baseOf(want) {
-				t.Fatalf("bit %d of byte %d is not put right", bit, pos)
+				t.Fatalf("bit %d of byte %d (%d of its batch) is not put right", bit, pos, in)
 			}
 		}
 	}
 	if c, err := checkFiles(fs, dir, at, epochs); err != nil || len(c.damage) > 0 {
 		t.Fatalf("%+v, %v", c, err)
 	}
+}
+
+// TestWrongPlacementIsPutRight: every bit of base offset and leader epoch, of every
+// batch, also of one behind a hole, is put right by what the index and the epoch
+// history say.
+func TestWrongPlacementIsPutRight(t *testing.T) {
+	everyBit(t, func(in int64) bool { return in < 8 || in >= 12 && in < 16 })
+}
+
+// TestMendedBatchKeepsItsPlacement: a wrong bit that a checksum covers costs no batch
+// its leader epoch, also one in its last offset, by which the epoch history is asked.
+func TestMendedBatchKeepsItsPlacement(t *testing.T) {
+	everyBit(t, func(in int64) bool { return in >= 8 && in < 12 || in >= 16 })
 }
 
 // baseOf returns the base offset of a batch.

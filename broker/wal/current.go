@@ -50,7 +50,7 @@ func (r *recovery) makeCurrent(l *Log) error {
 			spare = l.takeSpare()
 		}
 		if spare == "" && r.end > 0 {
-			head.size = r.modest(head.size)
+			head.size = r.modest(l, head.size)
 		}
 		// It is not filled with zeros: that would delay the start.
 		file, err := makeFile(r.fs, r.s.Dir, head, spare, false)
@@ -70,13 +70,22 @@ func (r *recovery) makeCurrent(l *Log) error {
 	}
 }
 
-// modest returns how large a new file is made that would be of so many bytes. If the
-// disk has no room for two of them it is smaller, down to half, as long as what every
-// group and a checkpoint are going to write fits: the rest of the disk is for
-// segments, without which no checkpoint would ever free anything.
-func (r *recovery) modest(size int64) int64 {
+// modest returns how large a new file is made that would be of so many bytes. If that
+// left less than half as much of the disk it is smaller, down to half, as long as
+// what every group and a checkpoint are going to write fits: the rest of the disk is
+// for segments, without which no checkpoint would ever free anything. The file after
+// it, a whole one, then finds no room and leaves that alone. Files that are removed
+// when the log goes on in the new one count as free.
+func (r *recovery) modest(l *Log, size int64) int64 {
 	free, err := r.fs.Free()
-	if err != nil || free >= 2*size {
+	if err != nil {
+		return size
+	}
+	dead := int64(0)
+	for _, f := range l.old[r.alive():] {
+		dead += f.size
+	}
+	if free >= size && free+dead >= size+size/2 {
 		return size
 	}
 	least := fileHeaderBytes + r.lastHead.extent() + r.s.ReserveBytes + 2*Block*int64(len(r.groups))

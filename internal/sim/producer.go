@@ -210,7 +210,7 @@ func (p *producer) sendNew() {
 	}
 	// A broker knows the last five batches of a producer again: with an answer
 	// lost to the oldest, and answers to the others, a client must not pass that.
-	if !p.s.alone() && p.idem && len(p.open) > 0 && p.made-p.open[0].nth >= pipeline-1 {
+	if (!p.s.alone() || !p.s.plan.without["later"]) && p.idem && len(p.open) > 0 && p.made-p.open[0].nth >= pipeline-1 {
 		return
 	}
 	p.left--

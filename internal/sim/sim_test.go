@@ -106,8 +106,9 @@ var found = map[uint64]string{
 
 // Seeds that found something with some features switched off.
 var foundWithout = map[uint64]string{
-	20024: "groups,kill,tear,rare", // a flipped bit in the leader epoch of a stored batch was served
-	34108: "rare",                  // and once more
+	20024:  "groups,kill,tear,rare", // a flipped bit in the leader epoch of a stored batch was served
+	34108:  "rare",                  // and once more
+	300464: "groups",                // a repaired batch whose last offset had been wrong got the next leader epoch
 }
 
 func TestSeedsThatFoundSomethingWithLess(t *testing.T) {
@@ -154,6 +155,7 @@ var foundWithSmall = map[uint64]string{
 	230593: "a leader did not hear that a follower had its entries, because that had no room to be sent them again",
 	230711: "entries without a quorum filled a log of two files, and were too many to be copied forward",
 	250056: "small entries were counted as a block each, and so not copied forward",
+	300503: "the file that a restart made of the write-ahead log took what the segments needed on a full disk",
 }
 
 func TestSeedsWithSmallDisksThatFoundSomething(t *testing.T) {
