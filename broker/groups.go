@@ -26,6 +26,10 @@ func (h groupHost) Command(c metadata.Command, done func(metadata.Result)) {
 	h.b.owner.post(func(n *node.Node) { n.Command(c, done) })
 }
 
+func (h groupHost) Confirm(id ident.Partition, done func(error)) {
+	h.b.owner.post(func(n *node.Node) { n.Confirm(id, done) })
+}
+
 func (h groupHost) Run(f func()) { h.b.workers.run(f) }
 
 func (h groupHost) After(d time.Duration, f func()) (stop func()) { return h.b.alarms.after(d, f) }

@@ -110,6 +110,17 @@ func (c *Coordinator) Do(groupID string, f func(now time.Time, s *group.Shard, e
 	})
 }
 
+// Read is Do for what tells committed offsets; see Core.Read.
+func (c *Coordinator) Read(groupID string, f func(now time.Time, s *group.Shard, err error)) {
+	c.request(func(err error) {
+		if err != nil {
+			f(time.Time{}, nil, err)
+			return
+		}
+		c.core.Read(c.h.Now(), groupID, f)
+	})
+}
+
 // Find calls done with nil when this broker coordinates a group, or with why it
 // does not, like Do. The topic of the groups is made if it does not exist. That
 // the group is being loaded is no error here.

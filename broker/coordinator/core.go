@@ -2,7 +2,9 @@ package coordinator
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +29,9 @@ type Broker interface {
 	// Command proposes a change of the cluster metadata, and calls the function
 	// once, also if it cannot be known what became of it.
 	Command(metadata.Command, func(metadata.Result))
+	// Confirm calls the function once, with nil when this broker is known to have
+	// led a partition at some time since the call.
+	Confirm(ident.Partition, func(error))
 	// Run performs work that may wait for the disk.
 	Run(f func())
 }
@@ -58,6 +63,7 @@ type Core struct {
 	loads    int
 	all      []func(time.Time, []*group.Shard, error) // wait for all shards
 	creating []func(error)                            // wait for the topic
+	reads    []*read                                  // wait until it is known that this broker leads
 	checked  time.Time
 }
 
@@ -93,6 +99,53 @@ func (c *Core) Do(now time.Time, groupID string, f func(now time.Time, s *group.
 		}
 		s.whenClean(f)
 	})
+}
+
+// read is a Read that waits.
+type read struct {
+	groupID string
+	f       func(now time.Time, s *group.Shard, err error)
+}
+
+// Read is Do for what tells committed offsets: a coordinator that was replaced
+// and has not heard of it would tell old ones. Where there are other replicas,
+// f is called when it is known that this broker led since the call.
+func (c *Core) Read(now time.Time, groupID string, f func(now time.Time, s *group.Shard, err error)) {
+	c.now = now
+	c.ensure(func(err error) {
+		if err != nil {
+			f(time.Time{}, nil, err)
+			return
+		}
+		index := c.partitionFor(groupID)
+		switch {
+		case len(c.topic.Partitions[index].Replicas) < 2:
+			c.Do(c.now, groupID, f)
+			return
+		case len(c.reads) >= requestsMax:
+			f(time.Time{}, nil, ErrUnavailable)
+			return
+		}
+		r := &read{groupID, f}
+		c.reads = append(c.reads, r)
+		c.h.Confirm(ident.Partition{Topic: c.topic.ID, Index: index}, func(err error) {
+			c.h.Later(func() { c.confirmed(r, err) })
+		})
+	})
+}
+
+// confirmed goes on with a Read, if nobody answered it since.
+func (c *Core) confirmed(r *read, err error) {
+	i := slices.Index(c.reads, r)
+	if i < 0 {
+		return
+	}
+	c.reads = slices.Delete(c.reads, i, i+1)
+	if err != nil {
+		r.f(time.Time{}, nil, fmt.Errorf("%w: %w", ErrNotCoordinator, err))
+		return
+	}
+	c.Do(c.now, r.groupID, r.f)
 }
 
 // Find calls done once with nil when this broker coordinates a group, or with why
@@ -177,8 +230,11 @@ func (c *Core) End() {
 
 // release answers the requests that wait for the topic or for all shards.
 func (c *Core) release(err error) {
-	creating, all := c.creating, c.all
-	c.creating, c.all = nil, nil
+	creating, all, reads := c.creating, c.all, c.reads
+	c.creating, c.all, c.reads = nil, nil, nil
+	for _, r := range reads {
+		r.f(time.Time{}, nil, err)
+	}
 	for _, done := range creating {
 		done(err)
 	}

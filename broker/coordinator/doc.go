@@ -26,6 +26,8 @@
 //	   this broker knows the metadata up to the newest index that was stored with
 //	   any offset of the shard. Until then the topic may be one that it has not
 //	   heard of yet, and requests are refused as while loading (C2).
+//	O9 Committed offsets are told only by a broker that led since it was asked, so
+//	   that one that was replaced without having heard of it tells no old ones (C2).
 //
 // # Bounding the replay
 //

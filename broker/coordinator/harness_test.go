@@ -208,6 +208,10 @@ func (w *world) Command(c metadata.Command, done func(metadata.Result)) {
 	w.drive()
 }
 
+func (w *world) Confirm(id ident.Partition, done func(error)) {
+	w.Post(func() { w.n.Confirm(id, done) })
+}
+
 func (w *world) Now() time.Time {
 	w.clock.Lock()
 	defer w.clock.Unlock()

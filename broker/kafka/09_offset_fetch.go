@@ -42,7 +42,7 @@ func offsetFetch(h *Handlers, c *Call, q *kmsg.OffsetFetchRequest) {
 			continue
 		}
 		f := newFetchOffsets(img, c.Version, asked)
-		h.withGroup(asked.Group, func(_ time.Time, s *group.Shard, err error) {
+		h.readGroup(asked.Group, func(_ time.Time, s *group.Shard, err error) {
 			var got []group.FetchedTopic
 			if err == nil {
 				got, err = s.FetchOffsets(group.FetchRequest{GroupID: asked.Group, All: asked.Topics == nil, Topics: f.topics, RequireStable: q.RequireStable})
@@ -125,7 +125,7 @@ func offsetFetchOne(h *Handlers, c *Call, q *kmsg.OffsetFetchRequest) {
 	for i := range q.Topics {
 		topics[i] = group.TopicPartitions{Topic: q.Topics[i].Topic, Partitions: q.Topics[i].Partitions}
 	}
-	h.withGroup(q.Group, func(_ time.Time, s *group.Shard, err error) {
+	h.readGroup(q.Group, func(_ time.Time, s *group.Shard, err error) {
 		var got []group.FetchedTopic
 		if err == nil {
 			got, err = s.FetchOffsets(group.FetchRequest{GroupID: q.Group, All: q.Topics == nil, Topics: topics, RequireStable: q.RequireStable})

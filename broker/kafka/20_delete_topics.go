@@ -61,7 +61,7 @@ func deleteTopics(h *Handlers, c *Call, q *kmsg.DeleteTopicsRequest) {
 		taken[t.ID] = true
 		answer.Topic, answer.TopicID = &t.Name, t.ID
 		answer.ErrorCode, answer.ErrorMessage = h.verdict(errTimedOut)
-		changes = append(changes, change{metadata.DeleteTopic{TopicID: t.ID}, func(r metadata.Result) {
+		changes = append(changes, change{metadata.DeleteTopic{TopicID: t.ID, TimeMs: h.b.Now().UnixMilli()}, func(r metadata.Result) {
 			answer.ErrorCode, answer.ErrorMessage = h.verdict(r.Err)
 		}})
 	}

@@ -22,6 +22,15 @@ func (h *Handlers) withGroup(id string, f func(now time.Time, s *group.Shard, er
 	h.b.Groups().Do(id, f)
 }
 
+// readGroup is withGroup for what tells committed offsets.
+func (h *Handlers) readGroup(id string, f func(now time.Time, s *group.Shard, err error)) {
+	if !h.b.Ready() {
+		f(time.Time{}, nil, coordinator.ErrLoading)
+		return
+	}
+	h.b.Groups().Read(id, f)
+}
+
 // instanceID returns a request's instance id (KIP-345), "" for none. One that is
 // there and empty is refused.
 func instanceID(id *string) (string, error) {

@@ -42,6 +42,10 @@ func (g *rigGroups) Run(f func())                             { go f() }
 
 func (g *rigGroups) Command(c metadata.Command, done func(metadata.Result)) { g.r.Command(c, done) }
 
+func (g *rigGroups) Confirm(id ident.Partition, done func(error)) {
+	g.Post(func() { g.r.n.Confirm(id, done) })
+}
+
 func (g *rigGroups) Post(f func()) {
 	g.r.mu.Lock()
 	defer g.r.mu.Unlock()

@@ -183,6 +183,17 @@ func (n *Node) Replica(id ident.Partition) *Replica {
 	return n.partitions[id]
 }
 
+// Confirm calls done once with nil when this broker is known to have led a
+// partition at some time since the call; see replog.Engine.Confirm.
+func (n *Node) Confirm(id ident.Partition, done func(error)) {
+	r := n.partitions[id]
+	if r == nil {
+		done(replog.ErrUnknownGroup)
+		return
+	}
+	n.engine.Confirm(r.Info.Group, done)
+}
+
 // Err returns why the broker must stop, or nil.
 func (n *Node) Err() error { return n.engine.Err() }
 
@@ -287,14 +298,16 @@ type command struct {
 // written to.
 func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
 	if d, ok := c.(metadata.DeleteTopic); ok && n.c.Tier.Tier != nil {
-		d.Tiered, d.TimeMs = n.tiered(d.TopicID), n.now.UnixMilli()
+		// The node's time is that of its last tick: a grace that counted from it would
+		// have begun before who asked for the deletion did.
+		d.Tiered, d.TimeMs = n.tiered(d.TopicID), max(d.TimeMs, n.now.UnixMilli())
 		c = d
 	}
 	payload, err := c.Append(nil)
 	if err == nil && !n.controller.Load() {
 		err = ErrNotReady
 	}
-	if err == nil && !n.engine.RoomFor(replicasOf(c)) {
+	if err == nil && !n.engine.RoomFor(replicasOf(n.Image(), c)) {
 		if err = n.Image().Check(c); err == nil { // what it could never be is the better answer
 			err = replog.ErrNoSpace
 		}
@@ -308,13 +321,16 @@ func (n *Node) Command(c metadata.Command, done func(metadata.Result)) {
 	}
 }
 
-// replicasOf bounds the groups that a command starts or destroys.
-func replicasOf(c metadata.Command) int {
+// replicasOf bounds the groups that a command starts or destroys. Those that a topic
+// has already take no room again.
+func replicasOf(img *metadata.Image, c metadata.Command) int {
 	switch c := c.(type) {
 	case metadata.CreateTopic:
 		return int(c.Partitions)
 	case metadata.CreatePartitions:
-		return int(c.Total)
+		if t, ok := img.TopicByID(c.TopicID); ok {
+			return max(int(c.Total)-len(t.Partitions), 1)
+		}
 	}
 	return 1
 }

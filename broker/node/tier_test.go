@@ -316,6 +316,24 @@ func TestS3DeletedTopicLeavesNothing(t *testing.T) {
 	}
 }
 
+// S3: the grace of a deleted topic counts from when its deletion was asked for, not
+// from the tick before.
+func TestS3GraceOfDeletedTopicCountsFromTheRequest(t *testing.T) {
+	g := newTierRig(t, 1)
+	g.fill(0, 20)
+	g.upload()
+	asked := g.now.Add(90 * time.Millisecond) // no tick yet
+	g.must(metadata.DeleteTopic{TopicID: tieredTopic, TimeMs: asked.UnixMilli()})
+	g.after(time.Minute)
+	if len(g.b.drops) != 0 {
+		t.Fatal("dropped within the grace")
+	}
+	g.after(2 * time.Second)
+	if len(g.b.drops) != 1 {
+		t.Fatalf("%d drops", len(g.b.drops))
+	}
+}
+
 // A topic without anything in the tier is forgotten at once.
 func TestUntieredTopicIsForgotten(t *testing.T) {
 	g := newTierRig(t, 1)

@@ -86,9 +86,10 @@ type Engine struct {
 	roundTail   int64     // where the write-ahead log ended when the last round began
 	roundEnded  time.Time // when the last round ended
 	forced      bool
-	roundCost   int64 // what the next checkpoint may take in the write-ahead log
-	refused     bool  // a system's proposal found no space since the last Tick
-	wanted      int64 // cost of a record that the write-ahead log had no room for since then
+	roundCost   int64  // what the next checkpoint may take in the write-ahead log
+	refused     bool   // a system's proposal found no space since the last Tick
+	wanted      int64  // cost of a record that the write-ahead log had no room for since then
+	rounds      uint64 // proofs of leadership begun
 	stats       Stats
 }
 
@@ -250,6 +251,12 @@ func (e *Engine) RoomFor(groups int) bool {
 	cost := e.roundCost + 3*wal.Block*int64(groups)
 	if e.err != nil || !e.reserveBlocks(cost) {
 		e.refused = true
+		// On a log to which nothing else is written only this begins the next file,
+		// so that another one is made. It helps if two files have the room, without
+		// their headers, the write that begins one, and what the end of one may waste.
+		if cost <= 2*e.c.WAL.FileBytes-4*wal.Block && e.wal.MayGrow() && e.roomForFile() {
+			e.wanted = cost
+		}
 		return false
 	}
 	e.wal.Unreserve(cost)

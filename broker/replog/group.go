@@ -39,7 +39,8 @@ type group struct {
 	snapTicks int                      // since a snapshot was sent of which nothing is heard
 	hears     bool                     // a leader, in this life
 	heardAt   uint64                   // what was committed, as far as it said
-	follows   bool                     // Follower.Follow was called
+	confirm   confirming
+	follows   bool // Follower.Follow was called
 
 	logged raftpb.HardState // as of the newest record enqueued
 	flight []*appendToken   // appends enqueued and not yet durable, in order
@@ -161,6 +162,7 @@ func (g *group) ready() {
 		g.leading, g.follows = false, false
 		g.own.m.Unlead()
 	}
+	g.proven(rd.ReadStates)
 	for _, m := range rd.Messages {
 		switch m.To {
 		case raft.LocalAppendThread:
@@ -422,6 +424,7 @@ func (g *group) dropAll(err error) {
 
 // dropPending tells the proposers whose entries Raft has.
 func (g *group) dropPending(err error) {
+	g.unproven(err)
 	pending, given := g.pending, g.given
 	g.pending, g.given = nil, nil
 	for _, w := range pending {

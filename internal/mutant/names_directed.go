@@ -11,6 +11,7 @@ const (
 	EpochsTrusted    Name = "epochs-trusted"     // leader epochs in segment files are not compared with the partition's
 	OffsetsTrusted   Name = "offsets-trusted"    // base offsets in segment files are not compared with the index
 	OldImageJudges   Name = "old-image-judges"   // a broker whose metadata lags takes an origin that was forgotten for a new one
+	LeadsForEver     Name = "leads-for-ever"     // a leader tells its state without asking whether it was replaced
 	TargetMoves      Name = "target-moves"       // letters go to another partition when their topic gets more
 )
 
@@ -30,6 +31,7 @@ func AllDirected() []Directed {
 		{EpochsTrusted, "broker/partition", "TestWrongEpochIsDamage"},
 		{OffsetsTrusted, "broker/storage", "TestPlacementFlipsAreFound"},
 		{OldImageJudges, "broker/partition", "TestOldMetadataJudgesNoOrigins"},
+		{LeadsForEver, "broker/replog", "TestConfirmAsksTheOthers"},
 		{TargetMoves, "broker/node", "TestLettersOnceWhenTheirTopicGrows"},
 	}
 }

@@ -51,7 +51,7 @@ func (g *simGroup) readOffset(at place, topic ident.TopicID, done func(int64, er
 	got, id := int64(-1), ""
 	var epoch ident.Epoch
 	var answered time.Time
-	w.ask(g, "fetch offsets", 5*time.Second, func(h *groupHost, _ time.Time, s *group.Shard, answer func(error)) {
+	w.ask(g, fetchOffsets, 5*time.Second, func(h *groupHost, _ time.Time, s *group.Shard, answer func(error)) {
 		if t, ok := h.Image().TopicByID(topic); !ok || t.Name != at.name {
 			answer(errGone)
 			return

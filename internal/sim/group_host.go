@@ -113,6 +113,11 @@ func (h *groupHost) Command(c metadata.Command, done func(metadata.Result)) {
 	})
 }
 
+// Confirm implements coordinator.Broker.
+func (h *groupHost) Confirm(id ident.Partition, done func(error)) {
+	h.Post(func() { h.b.node.Confirm(id, done) })
+}
+
 // Run implements coordinator.Broker.
 func (h *groupHost) Run(f func()) {
 	h.b.later(mean(h.w.rng, h.w.s.plan.doDelay), func() {
@@ -198,6 +203,9 @@ type ask struct {
 	done     func(error) // of the client
 }
 
+// fetchOffsets is the request that tells committed offsets.
+const fetchOffsets = "fetch offsets"
+
 // ask sends a request to the coordinator of a group. do is called with its shard
 // when it arrives, and calls answer once; done is called once, with the error of
 // the answer or with errLost.
@@ -230,7 +238,11 @@ func (w *groupWorld) ask(g *simGroup, what string, patience time.Duration, do fu
 			}
 			s.after(mean(w.rng, w.plan.netDelay), func() { w.over(a, err) })
 		}
-		h.core.Do(a.life.server.now(), g.id, func(now time.Time, sh *group.Shard, err error) {
+		call := h.core.Do
+		if what == fetchOffsets {
+			call = h.core.Read
+		}
+		call(a.life.server.now(), g.id, func(now time.Time, sh *group.Shard, err error) {
 			if err != nil {
 				answer(err)
 				return

@@ -83,7 +83,7 @@ func (s *run) askCreate(br *broker, t *topic) {
 // askDelete asks for a topic to be deleted.
 func (s *run) askDelete(br *broker, t *topic) {
 	t.asked, t.askedAt = br, s.now
-	s.command(br, metadata.DeleteTopic{TopicID: t.id}, func(r metadata.Result) {
+	s.command(br, metadata.DeleteTopic{TopicID: t.id, TimeMs: br.server.now().UnixMilli()}, func(r metadata.Result) {
 		switch {
 		case t.state != deleting:
 		case r.Err == nil || !s.alone() && errors.Is(r.Err, metadata.ErrUnknownTopic):

@@ -109,6 +109,11 @@ var foundWithout = map[uint64]string{
 	20024:  "groups,kill,tear,rare", // a flipped bit in the leader epoch of a stored batch was served
 	34108:  "rare",                  // and once more
 	300464: "groups",                // a repaired batch whose last offset had been wrong got the next leader epoch
+	323390: "groups",                // a topic needed room in the log for the partitions that it had already to get one more
+	325606: "groups",                // and once more
+
+	// The grace of a deleted topic counted from the tick before the request.
+	324154: "groups,cutwrites,expiry,tear,keep,idempotence",
 }
 
 func TestSeedsThatFoundSomethingWithLess(t *testing.T) {
@@ -141,6 +146,7 @@ var foundWithNodes = map[uint64]string{
 
 	31663:  "the cut of a closed segment's padding was lost by a failed sync, and not made again because it seemed to be there",
 	311422: "a retry that was refused after its batch was appended held up a producer that was forgotten since",
+	321013: "a coordinator that was replaced while its machine stood still told old offsets",
 }
 
 // Seeds with several nodes, small logs and small disks that found something. The
