@@ -33,7 +33,7 @@ func (n *Node) start(id ident.Partition, topic string, info metadata.PartitionIn
 		}
 		if len(info.Replicas) > 1 {
 			c.Pull = func(from ident.ReplicaID, at, until ident.Offset) { n.pull(id, info, from, at, until) }
-			c.TakeDisk = n.engine.TakeDisk
+			c.TakeDisk, c.FinishDisk = n.engine.TakeDisk, n.engine.FinishDisk
 			c.Unused = func(dir string) { n.meta.unused(dir) }
 			c.Incarnation = n.found.highest(dir)
 		}

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/varvelog/varve/broker/entry"
@@ -37,6 +38,32 @@ func TestCopyWaitsForRoomOnDisk(t *testing.T) {
 	}
 	if n := p.adoption.log.Unwritten(); n == 0 || taken != n || p.Unwritten() < n {
 		t.Fatalf("%d bytes were asked for, %d are to be written, %d said", taken, n, p.Unwritten())
+	}
+}
+
+// A copy whose indexes have no room is given up while it can be: what it replaces
+// would go only when they are written.
+func TestCopyIsGivenUpWithoutRoomForItsIndexes(t *testing.T) {
+	h := newHarness(t)
+	h.two()
+	state, err := h.p.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, asked := adopter(t, state)
+	defer p.Close()
+	room, wanted := true, int64(0)
+	p.c.FinishDisk = func(bytes int64) bool {
+		wanted = bytes
+		return room
+	}
+	answer(t, p, h.p, asked)
+	if done, err := p.Adopted(); !done || err != nil || wanted <= 0 {
+		t.Fatalf("with room: %v, %v; %d bytes were asked for", done, err, wanted)
+	}
+	room = false
+	if done, err := p.Adopted(); done || !errors.Is(err, errAdopt) {
+		t.Fatalf("without room: %v, %v", done, err)
 	}
 }
 

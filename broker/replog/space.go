@@ -148,6 +148,17 @@ func (e *Engine) TakeDisk(bytes int64) bool {
 	return true
 }
 
+// FinishDisk is TakeDisk for what a copy takes besides its data when all of that is
+// here. It may use what a copy in the making leaves.
+func (e *Engine) FinishDisk(bytes int64) bool {
+	if e.freeBehind(bytes) < e.c.DiskReserve/4 {
+		e.refused = true
+		return false
+	}
+	e.diskFree -= bytes
+	return true
+}
+
 // elects reports whether a message may change the group's term or vote, or make
 // its replica the leader.
 func (g *group) elects(m *raftpb.Message) bool {
