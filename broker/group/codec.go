@@ -165,7 +165,9 @@ func parseOffset(b []byte) (offset, error) {
 	}
 	r.tagged(flexible, func(tag uint32, b []byte) {
 		switch {
-		case tag == topicIDTag && len(b) == len(o.topic):
+		case tag == topicIDTag && len(b) != len(o.topic):
+			r.bad = true
+		case tag == topicIDTag:
 			o.topic = ident.TopicID(b)
 		case tag == indexTag && len(b) == 8:
 			o.index = binary.BigEndian.Uint64(b)
