@@ -310,7 +310,8 @@ func (e *Engine) mark(g *group) {
 
 // Step gives a group a message from another replica. It is dropped, as if it had
 // been lost, if it is for a group or a replica that is not here, or brings
-// entries, or changes of the term, for which there is no room.
+// entries, or changes of the term, for which there is no room; what it says of
+// entries that are here is heard all the same.
 func (e *Engine) Step(m Message) {
 	g := e.groups[m.Group]
 	if g == nil || g.parked != nil || e.err != nil || m.To() != g.replica || !slices.Contains(g.store.conf.Voters, m.raft.From) {
@@ -324,7 +325,7 @@ func (e *Engine) Step(m Message) {
 		g.receive(m.raft)
 		return
 	case len(m.raft.Entries) > 0:
-		if g.storing() || !e.roomFor(g, m.raft.Entries) {
+		if g.storing() || !e.roomFor(g, m.raft.Entries) && !g.cut(&m.raft) {
 			return
 		}
 	}

@@ -316,6 +316,33 @@ func TestFollowerWithoutRoomAsksForACheckpoint(t *testing.T) {
 	}
 }
 
+// A follower that has no room for what a message brings hears that what it has is
+// committed: else that would hold its log for ever, and there would never be room.
+// What is no news is not answered, since the leader would send it again at once.
+func TestFollowerWithoutRoomHearsWhatIsCommitted(t *testing.T) {
+	f := newFollower(t, nil)
+	f.append(1, 1, 0, 0, 0, entries(0, 1, 2, 3000))
+	f.work()
+	for f.e.wal.Reserve(wal.Block, true) {
+		continue
+	}
+	f.sent = nil
+	f.append(1, 1, 0, 7, 4, entries(0, 1, 4, 3000)) // behind an entry that is not here
+	if f.work(); len(f.m.applied) != 0 || len(f.sent) != 0 {
+		t.Fatalf("applied %d, answers %v", len(f.m.applied), f.sent)
+	}
+	for range 3 {
+		f.append(1, 1, 0, 0, 4, entries(0, 1, 4, 3000))
+		f.work()
+	}
+	if last, _ := f.group().store.LastIndex(); last != 2 || len(f.m.applied) != 2 {
+		t.Fatalf("entries up to %d, applied %d", last, len(f.m.applied))
+	}
+	if len(f.sent) != 1 || f.sent[0].Type != raftpb.MsgAppResp || f.sent[0].Reject || f.sent[0].Index != 2 {
+		t.Fatalf("answers: %v", f.sent)
+	}
+}
+
 // leads has the other replicas elect this one.
 func (f *follower) leads() {
 	f.t.Helper()

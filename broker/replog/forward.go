@@ -9,14 +9,25 @@ import (
 // copyForward writes the entries of groups that apply nothing (parked ones, ones
 // that have no quorum, and recovered ones that were not started) again at the end
 // of the write-ahead log, if they hold its oldest file and the log is half full:
-// one damaged partition must not fill the log for all others (G5). It goes as far as there
-// is room, and not at all if the copies would be a quarter of the log, since
+// one damaged partition must not fill the log for all others (G5). It goes as far
+// as there is room, but leaves that of the next checkpoint if this one frees
+// nothing; and it does nothing if the copies would be a quarter of the log, since
 // that would gain nothing. A copy that is torn loses nothing, because recovery
 // keeps entries that it knows by index and term.
 func (e *Engine) copyForward() {
 	held := e.wal.OldestClosedEnd()
-	if _, worth := e.copies(held); !worth {
+	bytes, worth := e.copies(held)
+	if !worth {
 		return
+	}
+	if free, _ := e.wouldFree(); !free {
+		// Another group holds the file for now: what a checkpoint takes that lets
+		// it go must be left.
+		keep := bytes + costOfNext(e.roundCost)
+		if !e.reserveBlocks(keep) {
+			return
+		}
+		e.wal.Unreserve(keep)
 	}
 	for _, g := range e.order {
 		if g.stands() && g.low(g.applied) < held {

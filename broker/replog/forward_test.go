@@ -1,8 +1,12 @@
 package replog
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/varvelog/varve/broker/wal"
 )
 
 // A parked group, and one that was recovered and never started, hold entries
@@ -154,4 +158,42 @@ func TestCopyLeavesAppliedEntriesToTheLastCheckpoint(t *testing.T) {
 	}
 	g.applied = applied
 	d.work()
+}
+
+// While another group holds the oldest file of the write-ahead log, copies leave
+// room for the checkpoint that lets it go.
+func TestCopiesLeaveRoomForTheNextCheckpoint(t *testing.T) {
+	f := newFollower(t, func(c *Config) { c.RoundBytes = 1 << 40 })
+	f.append(1, 1, 0, 0, 0, entries(0, 1, 3, 3000))
+	f.work()
+	for f.e.wal.Debt() < f.e.c.WAL.BytesMax*5/8 {
+		if err := f.e.Propose(aloneID, []byte(strings.Repeat("y", 2000)), nil, false); err != nil {
+			t.Fatal(err)
+		}
+		f.work()
+		f.tick()
+	}
+	f.e.groups[aloneID].park(errors.New("damage")) // no checkpoint has what it applied
+	if free, copies := f.e.wouldFree(); free || copies != 0 {
+		t.Fatalf("a checkpoint would free a file: %v, with %d bytes of copies", free, copies)
+	}
+	copies, _ := f.e.copies(f.e.wal.OldestClosedEnd())
+	var held int64
+	for f.e.wal.Left(0) >= copies+costOfNext(f.e.roundCost)+wal.Block {
+		if !f.e.wal.Reserve(wal.Block, true) {
+			t.Fatal("no room")
+		}
+		held += wal.Block
+	}
+	f.e.wal.Reserve(wal.Block, true)
+	at := f.group().low(0)
+	f.e.copyForward()
+	if copies == 0 || f.group().low(0) != at {
+		t.Fatalf("%d bytes are copied into the room of the next checkpoint", copies)
+	}
+	f.e.wal.Unreserve(held)
+	f.e.copyForward()
+	if f.group().low(0) == at {
+		t.Fatal("nothing is copied with room")
+	}
 }

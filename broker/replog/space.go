@@ -136,6 +136,19 @@ func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
 	return true
 }
 
+// cut takes the entries that are not here out of a leader's message, and reports
+// whether the rest is news: that entries which are here are committed. They hold
+// the write-ahead log until then, so that a replica whose log they fill would
+// never have room for what the message brings besides. What is no news is not
+// answered, since a leader sends more as soon as it hears.
+func (g *group) cut(m *raftpb.Message) bool {
+	if term, err := g.store.Term(m.Index); err != nil || term != m.LogTerm {
+		return false
+	}
+	m.Entries = m.Entries[:len(m.Entries)-len(g.fresh(m.Entries))]
+	return min(m.Commit, m.Index+uint64(len(m.Entries))) > g.rn.BasicStatus().Commit
+}
+
 // TakeDisk sets space of the disk aside for the copy of another replica's files,
 // and reports whether it is there. Until the next Tick it stays so, also if it is
 // not used.
