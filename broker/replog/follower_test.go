@@ -326,21 +326,31 @@ func TestFollowerWithoutRoomHearsWhatIsCommitted(t *testing.T) {
 	for f.e.wal.Reserve(wal.Block, true) {
 		continue
 	}
-	f.sent = nil
-	f.append(1, 1, 0, 7, 4, entries(0, 1, 4, 3000)) // behind an entry that is not here
-	if f.work(); len(f.m.applied) != 0 || len(f.sent) != 0 {
-		t.Fatalf("applied %d, answers %v", len(f.m.applied), f.sent)
+	answer := func(what string, reject bool, index, hint uint64) {
+		t.Helper()
+		f.work()
+		if len(f.sent) != 1 || f.sent[0].Type != raftpb.MsgAppResp || f.sent[0].Reject != reject || f.sent[0].Index != index || f.sent[0].RejectHint != hint {
+			t.Fatalf("%s is answered with %v", what, f.sent)
+		}
+		f.sent = nil
 	}
+	f.sent = nil
+	f.append(1, 1, 7, 1, 4, entries(7, 1, 1, 3000))
+	answer("what lies behind an entry that is not here", true, 7, 2)
+	if len(f.m.applied) != 0 {
+		t.Fatal("it commits")
+	}
+	f.append(1, 1, 0, 0, 4, entries(0, 1, 4, 3000))
+	answer("the news", false, 2, 0)
 	for range 3 {
-		f.append(1, 1, 0, 0, 4, entries(0, 1, 4, 3000))
+		f.append(1, 1, 2, 1, 4, entries(2, 1, 2, 3000))
 		f.work()
 	}
-	if last, _ := f.group().store.LastIndex(); last != 2 || len(f.m.applied) != 2 {
-		t.Fatalf("entries up to %d, applied %d", last, len(f.m.applied))
+	if last, _ := f.group().store.LastIndex(); last != 2 || len(f.m.applied) != 2 || len(f.sent) != 0 {
+		t.Fatalf("entries up to %d, applied %d, answers %v", last, len(f.m.applied), f.sent)
 	}
-	if len(f.sent) != 1 || f.sent[0].Type != raftpb.MsgAppResp || f.sent[0].Reject || f.sent[0].Index != 2 {
-		t.Fatalf("answers: %v", f.sent)
-	}
+	f.append(1, 1, 0, 0, 4, entries(0, 1, 4, 3000))
+	answer("what lies before what is committed", false, 2, 0)
 }
 
 // leads has the other replicas elect this one.

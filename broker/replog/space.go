@@ -136,17 +136,23 @@ func (e *Engine) roomFor(g *group, ents []raftpb.Entry) bool {
 	return true
 }
 
-// cut takes the entries that are not here out of a leader's message, and reports
-// whether the rest is news: that entries which are here are committed. They hold
-// the write-ahead log until then, so that a replica whose log they fill would
-// never have room for what the message brings besides. What is no news is not
-// answered, since a leader sends more as soon as it hears.
+// cut takes the entries for which there is no room out of a leader's message, and
+// reports whether the rest matters: it says that entries which are here are
+// committed, or gets an answer that tells the leader where the log ends. Entries
+// that are not known to be committed hold the write-ahead log, so that a replica
+// whose log they fill would never have room for what the message brings besides.
+// What is no news is not answered, since a leader sends more as soon as it hears.
 func (g *group) cut(m *raftpb.Message) bool {
+	commit := g.rn.BasicStatus().Commit
+	if m.Index < commit {
+		return true // Raft answers, and takes nothing
+	}
 	if term, err := g.store.Term(m.Index); err != nil || term != m.LogTerm {
-		return false
+		// Raft refuses it, if it has nothing that is not in the store yet.
+		return len(g.flight) == 0 && g.stored == nil && !g.rn.HasReady()
 	}
 	m.Entries = m.Entries[:len(m.Entries)-len(g.fresh(m.Entries))]
-	return min(m.Commit, m.Index+uint64(len(m.Entries))) > g.rn.BasicStatus().Commit
+	return min(m.Commit, m.Index+uint64(len(m.Entries))) > commit
 }
 
 // TakeDisk sets space of the disk aside for the copy of another replica's files,

@@ -115,6 +115,9 @@ var foundWithout = map[uint64]string{
 	// The grace of a deleted topic counted from the tick before the request.
 	324154: "groups,cutwrites,expiry,tear,keep,idempotence",
 
+	// A full log did not hear that what it held was committed, and copies took a checkpoint's room.
+	902344: "groups,pause,zombies,keep=1MiB,grow,storefails,clean,keep,until=4.677s",
+
 	// The indexes of a copy had no room on disk when it could not be given up any more.
 	320849: "rare,groups",
 	322956: "rare,groups,clock,together,storefails,kill",
