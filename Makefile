@@ -53,8 +53,8 @@ gofmt: ## fail if a Go file is not formatted
 lint: gofmt ## check formatting and the repository's own rules
 	$(GO) test -count=1 ./internal/lint/...
 
-sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many, WITHOUT=flips,tier leaves features out
-	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' VARVE_SIM_WITHOUT='$(WITHOUT)' scripts/must-pass.sh TestSeeds $(GO) test -tags invariants ./internal/sim -run 'TestSeeds$$' -count=1 -v -timeout 0
+sim: ## simulate: SEED=n replays one seed, SEEDS=n tries that many (from FIRST=n on), WITHOUT=flips,tier leaves features out
+	VARVE_SIM_SEED='$(SEED)' VARVE_SIM_SEEDS='$(SEEDS)' VARVE_SIM_FIRST='$(FIRST)' VARVE_SIM_WITHOUT='$(WITHOUT)' scripts/must-pass.sh TestSeeds $(GO) test -tags invariants ./internal/sim -run 'TestSeeds$$' -count=1 -v -timeout 0
 
 mutants: ## prove that planted mistakes are found: MUTANT=name plants one, SEED=n shows what one seed made of it
 	$(GO) vet -tags mutants ./...

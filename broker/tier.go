@@ -191,8 +191,10 @@ func (t *tierHost) Discard(p ident.Partition, segments []manifest.Segment, done 
 
 // DropTopic implements node.Tier.
 func (t *tierHost) DropTopic(id ident.TopicID, done func(error)) {
-	t.delete(func(ctx context.Context) (int, bool, error) {
-		return sweep.DeleteTopic(ctx, t.store, t.b.identity.ClusterID, id)
+	after := ""
+	t.delete(func(ctx context.Context) (n int, more bool, err error) {
+		n, after, err = sweep.DeleteTopic(ctx, t.store, t.b.identity.ClusterID, id, after)
+		return n, after != "", err
 	}, "cannot delete the objects of a deleted topic from the cold tier; it is tried again", done)
 }
 

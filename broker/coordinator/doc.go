@@ -15,7 +15,7 @@
 //	O4 The log start moves up to a snapshot only when all of the snapshot is
 //	   committed, with no other record between its parts: whatever point a crash
 //	   hits, replay gives the same state (C2).
-//	O5 Every function given to Do, All and Find is called once, also at the end
+//	O5 Every function given to Do, Read, All and Find is called once, also at the end
 //	   (R4).
 //	O6 A panic costs the request that met it its answer, and every shard a reload,
 //	   but never the broker.

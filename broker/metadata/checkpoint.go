@@ -6,7 +6,7 @@ import (
 
 const (
 	checkpointMagic   = "VARVMETA"
-	checkpointVersion = 2
+	checkpointVersion = 1
 	// checkpointHead is magic, version, flags and the length of the body.
 	checkpointHead = 8 + 2 + 2 + 8
 	checkpointTail = 4

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/varvelog/varve/internal/ident"
@@ -35,23 +34,7 @@ func sampleCore(t testing.TB) *Core {
 }
 
 func TestCheckpointGolden(t *testing.T) {
-	golden(t, "testdata/image_v2.bin", sampleCore(t).Marshal())
-}
-
-// A checkpoint of the version before is read. It does not tell how many partitions
-// a topic was made with.
-func TestCheckpointOfVersionOne(t *testing.T) {
-	old, err := os.ReadFile("testdata/image_v1.bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, _ := New("")
-	if err := core.Restore(old); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(core.Marshal(), sampleCore(t).Marshal()) {
-		t.Fatal("another image")
-	}
+	golden(t, "testdata/image_v1.bin", sampleCore(t).Marshal())
 }
 
 // How many partitions a topic was made with does not change when it gets more, nor
@@ -136,9 +119,11 @@ func TestRestoreRefusesDamage(t *testing.T) {
 		refuse("cut and resealed", resealed(append(bytes.Clone(data[:n]), 0, 0, 0, 0)), nil)
 	}
 	refuse("behind the body", resealed(append(bytes.Clone(data), 0)), ErrTrailing)
-	version := bytes.Clone(data)
-	version[8] = checkpointVersion + 1
-	refuse("version", resealed(version), ErrVersion)
+	for _, v := range []byte{checkpointVersion - 1, checkpointVersion + 1} {
+		version := bytes.Clone(data)
+		version[8] = v
+		refuse("version", resealed(version), ErrVersion)
+	}
 	flags := bytes.Clone(data)
 	flags[10] = 1
 	refuse("flags", resealed(flags), ErrValue)

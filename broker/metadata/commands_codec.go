@@ -19,7 +19,7 @@ func Decode(data []byte) (Command, error) {
 	}
 	d := &decoder{buf: data}
 	if v := d.u8(); d.err == nil && v != commandVersion {
-		return nil, fmt.Errorf("decode command: %w: %d", ErrVersion, v)
+		return nil, fmt.Errorf("decode command: %w: %d, this broker reads %d", ErrVersion, v, commandVersion)
 	}
 	kind := Kind(d.u8())
 	expect := d.u64()

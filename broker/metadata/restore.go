@@ -17,11 +17,11 @@ import (
 // that no index lies in the future. On error, which wraps ErrCheckpoint, the
 // core is as it was. It keeps no reference to data.
 func (c *Core) Restore(data []byte) error {
-	version, body, err := checkpointBody(data)
+	body, err := checkpointBody(data)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
-	r := &restorer{decoder: decoder{buf: body}, version: version, replicas: newTree[ident.ReplicaID, struct{}](cmp.Compare)}
+	r := &restorer{decoder: decoder{buf: body}, replicas: newTree[ident.ReplicaID, struct{}](cmp.Compare)}
 	r.header()
 	r.objects()
 	r.dropped()
@@ -39,28 +39,28 @@ func (c *Core) Restore(data []byte) error {
 	return nil
 }
 
-// checkpointBody checks everything around the body and returns it, and its version.
-func checkpointBody(data []byte) (version uint16, body []byte, err error) {
+// checkpointBody checks everything around the body and returns it.
+func checkpointBody(data []byte) ([]byte, error) {
 	if len(data) < checkpointHead+checkpointTail {
-		return 0, nil, fmt.Errorf("%w: %d bytes", ErrTruncated, len(data))
+		return nil, fmt.Errorf("%w: %d bytes", ErrTruncated, len(data))
 	}
 	if string(data[:8]) != checkpointMagic {
-		return 0, nil, ErrMagic
+		return nil, ErrMagic
 	}
-	if version = binary.LittleEndian.Uint16(data[8:]); version < 1 || version > checkpointVersion {
-		return 0, nil, fmt.Errorf("%w: %d", ErrVersion, version)
+	if v := binary.LittleEndian.Uint16(data[8:]); v != checkpointVersion {
+		return nil, fmt.Errorf("%w: %d, this broker reads %d", ErrVersion, v, checkpointVersion)
 	}
 	end := len(data) - checkpointTail
 	if crc32.Checksum(data[:end], castagnoli) != binary.LittleEndian.Uint32(data[end:]) {
-		return 0, nil, ErrChecksum
+		return nil, ErrChecksum
 	}
 	if flags := binary.LittleEndian.Uint16(data[10:]); flags != 0 {
-		return 0, nil, fmt.Errorf("%w: flags %#x", ErrValue, flags)
+		return nil, fmt.Errorf("%w: flags %#x", ErrValue, flags)
 	}
 	if n := binary.LittleEndian.Uint64(data[12:]); n != uint64(end-checkpointHead) {
-		return 0, nil, fmt.Errorf("%w: body of %d bytes, %d there", ErrTruncated, n, end-checkpointHead)
+		return nil, fmt.Errorf("%w: body of %d bytes, %d there", ErrTruncated, n, end-checkpointHead)
 	}
-	return version, data[checkpointHead:end], nil
+	return data[checkpointHead:end], nil
 }
 
 // maxCounter bounds the counters of group and replica ids in a checkpoint, so
@@ -75,7 +75,7 @@ const (
 	minPluginBytes    = 2 + 2 + 32 + 8 + 4 + 8
 	minStageBytes     = 2 + 2 + 2 + 4 + 8
 	minDroppedBytes   = 16 + 2 + 8
-	minTopicBytes     = 2 + 16 + 1 + 8 + 8 + 8 + 4 + 4
+	minTopicBytes     = 2 + 16 + 1 + 8 + 8 + 8 + 4 + 4 + 4
 	minPartitionBytes = 8 + 4
 	replicaBytes      = 4 + 8
 )
@@ -83,7 +83,6 @@ const (
 // restorer builds an image from a checkpoint's body.
 type restorer struct {
 	decoder
-	version       uint16
 	img           *Image
 	applied, term uint64
 	replicas      tree[ident.ReplicaID, struct{}]
@@ -218,13 +217,8 @@ func (r *restorer) topic() {
 	_, known := r.img.byID.get(t.ID)
 	_, dead := r.img.dropped.get(t.ID)
 	r.require(!collides && !known && !dead, "topic %q id %v is there twice", t.Name, t.ID)
-	if r.version > 1 {
-		t.FirstPartitions = int32(r.u32())
-	}
+	t.FirstPartitions = int32(r.u32())
 	n := r.count("partitions", MaxPartitions, minPartitionBytes)
-	if r.version == 1 { // it was not told; where letters go may move once
-		t.FirstPartitions = int32(n)
-	}
 	r.require(t.FirstPartitions > 0 && int(t.FirstPartitions) <= n, "topic %q of %d partitions was made with %d", t.Name, n, t.FirstPartitions)
 	r.require(n > 0, "topic %q without partitions", t.Name)
 	t.Partitions = make([]PartitionInfo, 0, n)

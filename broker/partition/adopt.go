@@ -65,8 +65,11 @@ func (p *Partition) Snapshot() ([]byte, error) {
 
 func decodeSnapshot(b []byte) (snapshot, saved, error) {
 	var s snapshot
-	if len(b) < 5 || b[0] != snapshotFormat {
+	switch {
+	case len(b) < 5:
 		return s, saved{}, fmt.Errorf("%w: snapshot of %d bytes", errState, len(b))
+	case b[0] != snapshotFormat:
+		return s, saved{}, fmt.Errorf("%w: snapshot of version %d, this broker reads %d", errState, b[0], snapshotFormat)
 	}
 	n := len(b) - 4
 	if crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {

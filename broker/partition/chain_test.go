@@ -470,7 +470,7 @@ func TestHostileChainEntries(t *testing.T) {
 		"delivered with a tail":  deliver(1, 1, append(slices.Clone(batch), 0)),
 		"trim with payload":      entry.Build(entry.OutboxTrim, 5, make([]byte, 8), []byte{1}),
 		"short trim":             entry.Build(entry.OutboxTrim, 5, make([]byte, 7), nil),
-		"short forget":           entry.Build(entry.ForgetOrigin, 5, make([]byte, 15), nil),
+		"short forget":           entry.Build(entry.ForgetOrigin, 5, make([]byte, forgetHeader-1), nil),
 	}
 	good := newChained(in, ChainOutput{Batch: batch, Emissions: [][]byte{[]byte("one"), nil}})
 	d, err := entry.Parse(good)

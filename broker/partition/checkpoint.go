@@ -52,8 +52,11 @@ func (p *Partition) encodeRest() []byte {
 
 func decodeSaved(b []byte) (saved, error) {
 	var s saved
-	if len(b) < 5 || b[0] != stateVersion {
-		return s, fmt.Errorf("%w: %d bytes of unknown version", errState, len(b))
+	switch {
+	case len(b) < 5:
+		return s, fmt.Errorf("%w: %d bytes", errState, len(b))
+	case b[0] != stateVersion:
+		return s, fmt.Errorf("%w: version %d, this broker reads %d", errState, b[0], stateVersion)
 	}
 	n := len(b) - 4
 	if crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {

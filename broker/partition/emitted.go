@@ -35,11 +35,10 @@ const originBytes = 16 + 4 + 8
 // origins in a state.
 var imageOrigin ident.Partition
 
-// Lengths of the headers; the version of the cluster metadata stands behind them.
+// Lengths of the headers; the last field is the version of the cluster metadata.
 const (
-	emittedHeader = 16 + 4 + 8 + 8
-	forgetHeader  = 16
-	versionBytes  = 8
+	emittedHeader = 16 + 4 + 8 + 8 + 8
+	forgetHeader  = 16 + 8
 )
 
 // Deliver takes a batch from another partition's outbox. now is in ms. It skips
@@ -55,7 +54,7 @@ func (p *Partition) Deliver(d *Delivery, now int64) {
 		d.Done(seen, nil)
 		return
 	}
-	b, h, body := entry.New(entry.Emitted, now, emittedHeader+versionBytes, len(d.Batch))
+	b, h, body := entry.New(entry.Emitted, now, emittedHeader, len(d.Batch))
 	copy(h, d.Origin.Topic[:])
 	le := binary.LittleEndian
 	le.PutUint32(h[16:], uint32(d.Origin.Index))
@@ -71,8 +70,7 @@ func (p *Partition) Deliver(d *Delivery, now int64) {
 
 // applyEmitted appends a delivered batch, unless any of it was delivered before.
 func (p *Partition) applyEmitted(e replog.Entry, d entry.Entry) error {
-	asOf, ok := versionBehind(d.Header, emittedHeader)
-	if !ok || ident.TopicID(d.Header[:16]) == imageOrigin.Topic {
+	if len(d.Header) != emittedHeader || ident.TopicID(d.Header[:16]) == imageOrigin.Topic {
 		return errState
 	}
 	var from ident.Partition
@@ -92,7 +90,7 @@ func (p *Partition) applyEmitted(e replog.Entry, d entry.Entry) error {
 		p.origins[from] = last
 		seen = last
 	}
-	p.asOf = max(p.asOf, asOf)
+	p.asOf = max(p.asOf, le.Uint64(d.Header[36:]))
 	if t, ok := e.Token.(*Delivery); ok {
 		t.Done(seen, nil)
 	}
@@ -119,12 +117,17 @@ func (p *Partition) ForgetOrigins(exists func(ident.TopicID) bool, asOf uint64, 
 		if p.forgetting[o.Topic] || exists(o.Topic) {
 			continue
 		}
-		e := entry.Build(entry.ForgetOrigin, now, binary.LittleEndian.AppendUint64(o.Topic[:], asOf), nil)
-		if err := p.c.Log.Propose(e, forgetToken(o.Topic), true); err != nil {
+		if err := p.c.Log.Propose(NewForget(o.Topic, asOf, now), forgetToken(o.Topic), true); err != nil {
 			return
 		}
 		p.forgetting[o.Topic] = true
 	}
+}
+
+// NewForget returns the entry that makes a partition forget the outboxes of a
+// topic, by a version of the cluster metadata; 0 is older than all. now is in ms.
+func NewForget(topic ident.TopicID, asOf uint64, now int64) []byte {
+	return entry.Build(entry.ForgetOrigin, now, binary.LittleEndian.AppendUint64(topic[:], asOf), nil)
 }
 
 func (p *Partition) applyTrim(d entry.Entry) error {
@@ -136,16 +139,15 @@ func (p *Partition) applyTrim(d entry.Entry) error {
 }
 
 func (p *Partition) applyForget(d entry.Entry) error {
-	asOf, ok := versionBehind(d.Header, forgetHeader)
-	if !ok || len(d.Payload) != 0 {
+	if len(d.Header) != forgetHeader || len(d.Payload) != 0 {
 		return errState
 	}
 	for o := range p.origins { // order: deletions only
-		if o.Topic == ident.TopicID(d.Header[:forgetHeader]) {
+		if o.Topic == ident.TopicID(d.Header[:16]) {
 			delete(p.origins, o)
 		}
 	}
-	p.asOf = max(p.asOf, asOf)
+	p.asOf = max(p.asOf, binary.LittleEndian.Uint64(d.Header[16:]))
 	return nil
 }
 
@@ -159,18 +161,6 @@ func (p *Partition) judging(asOf uint64) error {
 		return ErrNotLeader
 	}
 	return nil
-}
-
-// versionBehind returns the version that stands behind n bytes of a header; older
-// entries have none.
-func versionBehind(h []byte, n int) (uint64, bool) {
-	switch len(h) {
-	case n:
-		return 0, true
-	case n + versionBytes:
-		return binary.LittleEndian.Uint64(h[n:]), true
-	}
-	return 0, false
 }
 
 // remembered returns the origins as they stand in a state.

@@ -269,7 +269,7 @@ func FuzzChainEntries(f *testing.F) {
 	}
 	f.Add(uint8(entry.Emitted), make([]byte, emittedHeader), batch)
 	f.Add(uint8(entry.OutboxTrim), make([]byte, 8), []byte{})
-	f.Add(uint8(entry.ForgetOrigin), make([]byte, 16), []byte{})
+	f.Add(uint8(entry.ForgetOrigin), make([]byte, forgetHeader), []byte{})
 	f.Fuzz(func(t *testing.T, kind uint8, head, payload []byte) {
 		h := newHarness(t)
 		before := h.p.encodeRest()

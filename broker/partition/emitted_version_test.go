@@ -70,28 +70,30 @@ func TestOldMetadataJudgesNoOrigins(t *testing.T) {
 	after.is(t, 0, ErrNotLeader)
 }
 
-// An entry without a version, as they were once, says nothing of metadata.
-func TestEntriesWithoutAVersion(t *testing.T) {
+// A header of another length, and an origin without a topic, is damage.
+func TestHeadersOfAnotherLength(t *testing.T) {
 	h := newHarness(t)
-	o := ident.Partition{Topic: ident.TopicID{1}}
-	h.asOf(5, o, 0, 3)
-	d := h.log.items[0].data
-	h.log.items = nil
-	e, err := entry.Parse(d)
+	h.asOf(5, ident.Partition{Topic: ident.TopicID{1}}, 0, 3)
+	e, err := entry.Parse(h.log.items[0].data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.entry(entry.Build(entry.Emitted, e.Time, e.Header[:emittedHeader], e.Payload), nil); err != nil {
+	h.log.items = nil
+	forget, err := entry.Parse(NewForget(ident.TopicID{1}, 5, 1000))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if h.p.origins[o] != 3 || h.p.asOf != 0 {
-		t.Fatalf("origins %v as of %d", h.p.origins, h.p.asOf)
-	}
-	if err := h.entry(entry.Build(entry.Emitted, e.Time, append(bytes.Clone(e.Header), 0), e.Payload), nil); err == nil {
-		t.Error("a header that is too long is taken")
-	}
-	copy(e.Header, make([]byte, 16))
-	if err := h.entry(entry.Build(entry.Emitted, e.Time, e.Header, e.Payload), nil); err == nil {
-		t.Error("an origin without a topic is taken")
+	nameless := bytes.Clone(e.Header)
+	clear(nameless[:16])
+	for what, data := range map[string][]byte{
+		"without a version":        entry.Build(entry.Emitted, e.Time, e.Header[:emittedHeader-8], e.Payload),
+		"too long":                 entry.Build(entry.Emitted, e.Time, append(bytes.Clone(e.Header), 0), e.Payload),
+		"without a topic":          entry.Build(entry.Emitted, e.Time, nameless, e.Payload),
+		"forgets, with no version": entry.Build(entry.ForgetOrigin, e.Time, forget.Header[:16], nil),
+		"forgets, too long":        entry.Build(entry.ForgetOrigin, e.Time, append(bytes.Clone(forget.Header), 0), nil),
+	} {
+		if err := h.entry(data, nil); err == nil || len(h.p.origins) != 0 || h.p.asOf != 0 || h.end() != 0 {
+			t.Errorf("%s: %v, origins %v as of %d, end %d", what, err, h.p.origins, h.p.asOf, h.end())
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/metadata"
+	"github.com/varvelog/varve/broker/partition"
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
 )
@@ -64,7 +65,7 @@ func (in *inspection) forgetOrigins(g *groupPlan) {
 		if g.lost != nil {
 			term = in.raise
 		}
-		g.add(term, entry.Build(entry.ForgetOrigin, 0, topic[:], nil))
+		g.add(term, partition.NewForget(topic, 0, 0))
 	}
 }
 

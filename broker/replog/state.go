@@ -48,8 +48,11 @@ func withHardState(b []byte, term, vote uint64) []byte {
 func decodeState(b []byte) (state, error) {
 	var s state
 	const fixed = 1 + 5*8 + 4
-	if len(b) < fixed || b[0] != stateVersion {
+	switch {
+	case len(b) < fixed:
 		return s, fmt.Errorf("%w: group state of %d bytes", ErrDamaged, len(b))
+	case b[0] != stateVersion:
+		return s, fmt.Errorf("%w: group state of version %d, this broker reads %d", ErrDamaged, b[0], stateVersion)
 	}
 	le := binary.LittleEndian
 	for i, p := range []*uint64{&s.term, &s.vote, &s.commit, &s.applied, &s.appliedTerm} {

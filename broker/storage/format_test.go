@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/varvelog/varve/internal/ident"
@@ -30,13 +32,11 @@ func TestGoldenBytes(t *testing.T) {
 
 const (
 	// header, block of two entries, footer
-	goldenIndexHex = "5641525645494458" + "02000000" + "00000000" + "0500000000000000" + "00000000" + "4c2ea90f" +
+	goldenIndexHex = "5641525645494458" + "01000000" + "00000000" + "0500000000000000" + "00000000" + "8b366d56" +
 		"02000000" + "b2c0362a" + "00000000" + "00000000" + "e803000000000000" + "07000000" + "68100000" + "e903000000000000" +
 		"ffffffff" + "d6b309de" + "0500000000000000" + "1400000000000000" + "2823000000000000" +
 		"ea03000000000000" + "1100000000000000" + "e803000000000000"
-	goldenPositionHex = "020204d804009003d08c019001d041d40fb203d00fd204"
-	// version 1, without the end of the active segment's last batch
-	goldenPosition1Hex = "010204d804009003d08c019001d041d40fb203d00f"
+	goldenPositionHex = "010204d804009003d08c019001d041d40fb203d00fd204"
 )
 
 func goldenPosition() Position {
@@ -66,25 +66,19 @@ func TestPositionRefuses(t *testing.T) {
 	if p, rest, err := DecodePosition(append(good.Append(nil), 1, 2)); err != nil || p != good || len(rest) != 2 {
 		t.Fatalf("%+v, %d, %v", p, len(rest), err)
 	}
+	for _, version := range []byte{positionVersion - 1, positionVersion + 1} {
+		b := good.Append(nil)
+		b[0] = version
+		if _, _, err := DecodePosition(b); !errors.Is(err, ErrPosition) || !strings.Contains(err.Error(), fmt.Sprintf("version %d", version)) {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
 	for name, f := range change {
 		p := good
 		f(&p)
 		if _, _, err := DecodePosition(p.Append(nil)); !errors.Is(err, ErrPosition) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-// A position of the first version does not say where the last batch ends.
-func TestOldPosition(t *testing.T) {
-	b, err := hex.DecodeString(goldenPosition1Hex)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := goldenPosition()
-	want.ActiveEnd = -1
-	if p, rest, err := DecodePosition(append(b, 7)); err != nil || p != want || len(rest) != 1 {
-		t.Fatalf("%+v, %d, %v", p, len(rest), err)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // The index file; docs/format/segment.md describes it.
 const (
 	indexMagic        = "VARVEIDX"
-	indexVersion      = 2
+	indexVersion      = 1
 	indexHeaderSize   = 32
 	indexBlockSize    = 8 // header of a block
 	indexEntrySize    = 16
@@ -107,7 +107,7 @@ func checkIndexHeader(b []byte, base ident.Offset) error {
 	case binary.LittleEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli):
 		return fmt.Errorf("%w: header checksum", ErrIndex)
 	case binary.LittleEndian.Uint32(b[8:]) != indexVersion:
-		return fmt.Errorf("%w: version %d", ErrIndex, binary.LittleEndian.Uint32(b[8:]))
+		return fmt.Errorf("%w: version %d, this broker reads %d", ErrIndex, binary.LittleEndian.Uint32(b[8:]), indexVersion)
 	case ident.Offset(binary.LittleEndian.Uint64(b[16:])) != base:
 		return fmt.Errorf("%w: base offset %d", ErrIndex, binary.LittleEndian.Uint64(b[16:]))
 	}
@@ -187,7 +187,7 @@ func parseIndex(b []byte, base ident.Offset) ([]indexEntry, *footer, error) {
 // IndexedBatches reads a whole index file of the segment at base: the base offset
 // of each batch that it names, by its position in the segment. Every other batch
 // begins where the one before it ended. It fails with ErrIndex if the file is
-// damaged, or of a version that left batches behind holes out.
+// damaged, or of another version.
 func IndexedBatches(index []byte, base ident.Offset) (map[int64]ident.Offset, error) {
 	entries, _, err := parseIndex(index, base)
 	if err != nil {

@@ -195,9 +195,10 @@ func checkSealed(t testing.TB, l *Log, base ident.Offset) error {
 	return nil
 }
 
-// TestOldFormatIsRead: a log whose checkpoint does not say where the last batch
-// ends, and whose indexes are of a version that is not known, is read like any other.
-func TestOldFormatIsRead(t *testing.T) {
+// TestUnknownIndexesAreMadeAgain: a log whose checkpoint does not say where the last
+// batch ends, as a repair leaves it, and whose indexes are of a version that is not
+// known, is read like any other.
+func TestUnknownIndexesAreMadeAgain(t *testing.T) {
 	fs := vfs.NewMem(vfs.MemOptions{})
 	m, at := holedLog(t, fs, 40)
 	entries, err := fs.List(testDir)

@@ -8,11 +8,8 @@ import (
 	"github.com/varvelog/varve/internal/ident"
 )
 
-// Versions of the encoding. The first one lacks ActiveEnd.
-const (
-	positionVersionMin = 1
-	positionVersion    = 2
-)
+// positionVersion is the version of the encoding.
+const positionVersion = 1
 
 // noTimestamp is the timestamp of records without one.
 const noTimestamp = -1
@@ -70,15 +67,14 @@ func (p Position) Append(dst []byte) []byte {
 // fails with ErrPosition.
 func DecodePosition(b []byte) (Position, []byte, error) {
 	var p Position
-	if len(b) == 0 || b[0] < positionVersionMin || b[0] > positionVersion {
-		return Position{}, b, fmt.Errorf("%w: unknown version", ErrPosition)
+	switch {
+	case len(b) == 0:
+		return Position{}, b, fmt.Errorf("%w: no bytes", ErrPosition)
+	case b[0] != positionVersion:
+		return Position{}, b, fmt.Errorf("%w: version %d, this broker reads %d", ErrPosition, b[0], positionVersion)
 	}
-	fields := p.fields()
-	known, rest := fields[:], b[1:]
-	if b[0] == positionVersionMin {
-		p.ActiveEnd, known = -1, known[:len(known)-1]
-	}
-	for i, f := range known {
+	rest := b[1:]
+	for i, f := range p.fields() {
 		v, n := binary.Varint(rest)
 		if n <= 0 {
 			return Position{}, b, fmt.Errorf("%w: field %d", ErrPosition, i)

@@ -40,7 +40,8 @@ func (d *dumper) raftEntry(kind byte, data []byte, at int64, fields []field) err
 // header lengths of the kinds, docs/format/entry.md.
 const (
 	chainedHeader = 43
-	emittedHeader = 36
+	emittedHeader = 44
+	forgetHeader  = 24
 )
 
 // entryFields reads what a kind's header and payload say, and what is wrong with
@@ -75,15 +76,15 @@ func entryFields(e entry.Entry) (fields []field, wrong string) {
 	case entry.Emitted:
 		if !short(emittedHeader) {
 			fields = []field{{"origin_topic_id", hex.EncodeToString(h[:16])}, {"origin_partition", int32(le.Uint32(h[16:]))},
-				{"first", le.Uint64(h[20:])}, {"last", le.Uint64(h[28:])}}
+				{"first", le.Uint64(h[20:])}, {"last", le.Uint64(h[28:])}, {"metadata_version", le.Uint64(h[36:])}}
 		}
 	case entry.OutboxTrim:
 		if !short(8) {
 			fields = []field{{"emission", le.Uint64(h)}}
 		}
 	case entry.ForgetOrigin:
-		if !short(16) {
-			fields = []field{{"origin_topic_id", hex.EncodeToString(h)}}
+		if !short(forgetHeader) {
+			fields = []field{{"origin_topic_id", hex.EncodeToString(h[:16])}, {"metadata_version", le.Uint64(h[16:])}}
 		}
 	case entry.TierCommit:
 		g, _, err := manifest.DecodeSegment(h)

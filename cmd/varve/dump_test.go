@@ -79,7 +79,7 @@ func TestDump(t *testing.T) {
 		}
 	}
 	index := run("", append([]string{"dump"}, files(t, dir, "partitions/*/*.index")...)...).out
-	for _, want := range []string{"index position=0 version=2 base_offset=0\n", "\nentry position=40 offset=0 segment_position=0 max_timestamp=2", "\nfooter position="} {
+	for _, want := range []string{"index position=0 version=1 base_offset=0\n", "\nentry position=40 offset=0 segment_position=0 max_timestamp=2", "\nfooter position="} {
 		if !strings.Contains(index, want) {
 			t.Errorf("the indexes lack %q:\n%.2000s", want, index)
 		}

@@ -114,6 +114,7 @@ func spread(t *testing.T, first, seeds uint64, without []string) *tally {
 				a, err := inProcess(t, from, n, without)
 				mu.Lock()
 				total.add(a)
+				progress(from-first, n, seeds, a.Failed)
 				if err != nil {
 					t.Errorf("seeds %d to %d: %v", from, from+n-1, err)
 				}
@@ -123,6 +124,20 @@ func spread(t *testing.T, first, seeds uint64, without []string) *tally {
 	}
 	wg.Wait()
 	return total
+}
+
+// progressEach is after how many seeds a long run says how far it is.
+const progressEach = 1000
+
+// progress says at once which of n more seeds failed, and now and then how many
+// of all are done.
+func progress(before, n, all uint64, failed []Result) {
+	for _, r := range failed {
+		fmt.Printf("seed %d breaks %v\n", r.Seed, r.Violation)
+	}
+	if after := before + n; after/progressEach > before/progressEach {
+		fmt.Printf("about %d of %d seeds are done\n", after, all)
+	}
 }
 
 // inProcess runs seeds in a process of their own.

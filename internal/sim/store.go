@@ -320,13 +320,10 @@ func (c cold) DropTopic(id ident.TopicID, done func(error)) {
 	s.checkDropTopic(c.b, id)
 	c.sent(func() {
 		c.delete(what, done, func(b *bucket) error {
-			for {
-				_, more, err := sweep.DeleteTopic(context.Background(), b, "sim", id)
-				if err != nil {
+			for after, more := "", true; more; more = after != "" {
+				var err error
+				if _, after, err = sweep.DeleteTopic(context.Background(), b, "sim", id, after); err != nil {
 					return err
-				}
-				if !more {
-					break
 				}
 			}
 			if what == fine {

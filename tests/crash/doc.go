@@ -15,7 +15,9 @@
 //
 //	VARVE_CRASH_ROUNDS  how often each test kills the broker; 3 if unset
 //	VARVE_CRASH_SEED    seed of the choice of places; the log of a test names it
-//	VARVE_CRASH_POINT   NAME or NAME:N: die nowhere else
+//	VARVE_CRASH_POINT   NAME or NAME:N: die nowhere else. A broker is still killed
+//	                    at random times, a repair is not. The first start and the
+//	                    rebuild die at the first pass of the place, if they have it
 //
 // TestCrashAll makes up to 60 rounds even if fewer are asked for. With at least a
 // hundred rounds each test fails if one of its places was never reached.

@@ -15,7 +15,7 @@ import (
 func TestCrashFirstStart(t *testing.T) {
 	bin := taggedBroker(t)
 	a := newTally("first", firstPoints)
-	for i, point := range firstPoints {
+	for i, point := range allowed(firstPoints) {
 		for power := range 2 {
 			if power == 0 && crashRounds(t) < roundsForAll {
 				continue

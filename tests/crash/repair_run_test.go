@@ -20,12 +20,17 @@ import (
 	"github.com/varvelog/varve/internal/failpoint"
 )
 
-// interruption says where the next repair ends: at places that none ended at, if
-// there are any, or after some time.
+// interruption says where the next repair ends: where the environment says, which
+// it may never come by, or at places that none ended at, if there are any, or after
+// some time.
 func (s *surgery) interruption() (plan, time.Duration) {
 	p := plan{}
 	if s.rng.IntN(2) == 0 {
 		p.power = 1 + s.rng.Uint64N(1<<32)
+	}
+	if s.only != "" {
+		p.at = s.only
+		return p, 0
 	}
 	if s.rng.IntN(4) == 0 {
 		after := time.Duration(1+s.rng.IntN(300)) * time.Millisecond

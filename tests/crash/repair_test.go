@@ -31,6 +31,8 @@ type surgery struct {
 	o     broker.Options
 	p     *broker.Process
 	tally *tally
+	// only is where a repair is interrupted, NAME:N, and nowhere else; empty: anywhere.
+	only string
 	// kept are topics of the last rounds, oldest first.
 	kept []*operated
 
@@ -72,7 +74,7 @@ func (o *operated) gone(p int32, offset int64) bool {
 func TestCrashRepair(t *testing.T) {
 	seed := crashSeed(t)
 	t.Logf("seed %d", seed)
-	s := &surgery{t: t, rng: rand.New(rand.NewPCG(seed, 7)), tally: newTally("repair", repairPoints)}
+	s := &surgery{t: t, rng: rand.New(rand.NewPCG(seed, 7)), tally: newTally("repair", repairPoints), only: onlyPoint()}
 	s.o = broker.Options{Bin: taggedBroker(t), Dir: filepath.Join(t.TempDir(), "data"), Port: broker.FreePort(t), Settings: []string{
 		"wal.bytes.max=32MiB", "wal.file.bytes=8MiB", "log.segment.bytes=1MiB", "log.level=warn",
 	}}
@@ -211,10 +213,18 @@ func (s *surgery) mend(r *repair.Report) bool {
 	default:
 		s.lossless++
 	}
-	for range s.rng.IntN(repairCrashes + 1) {
+	times := s.rng.IntN(repairCrashes + 1)
+	if s.only != "" {
+		times = max(times, 1)
+	}
+	for range times {
 		plan, wait := s.interruption()
 		_, code, died := s.repair(plan.env(), wait, args...)
 		if !died {
+			if plan.at != "" {
+				s.tally.late++
+				t.Logf("not reached: %s", plan.at)
+			}
 			if code != 0 {
 				s.wrong("%v: the repair ends with %d", plan, code)
 			}

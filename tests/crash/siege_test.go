@@ -88,9 +88,7 @@ func besiege(t *testing.T, name string, points []failpoint.Name, settings ...str
 	s.rng = rand.New(rand.NewPCG(seed, uint64(len(name))))
 	s.queue = slices.Clone(points)
 	s.rng.Shuffle(len(s.queue), func(i, j int) { s.queue[i], s.queue[j] = s.queue[j], s.queue[i] })
-	if s.only = os.Getenv("VARVE_CRASH_POINT"); s.only != "" && !strings.Contains(s.only, ":") {
-		s.only += ":1"
-	}
+	s.only = onlyPoint()
 	t.Logf("seed %d", seed)
 	s.o = broker.Options{Bin: taggedBroker(t), Dir: t.TempDir(), Port: broker.FreePort(t), Settings: slices.Concat([]string{
 		"wal.bytes.max=32MiB", "wal.file.bytes=8MiB", "log.segment.bytes=1MiB", "log.level=warn",
@@ -285,6 +283,24 @@ func passesOf(text string) map[failpoint.Name]int64 {
 		}
 	}
 	return out
+}
+
+// onlyPoint is NAME:N of the place to die at and nowhere else, empty for everywhere.
+func onlyPoint() string {
+	point := os.Getenv("VARVE_CRASH_POINT")
+	if point != "" && !strings.Contains(point, ":") {
+		point += ":1"
+	}
+	return point
+}
+
+// allowed are those of the places at which a test that goes by all of them may die.
+func allowed(points []failpoint.Name) []failpoint.Name {
+	only, _, _ := strings.Cut(onlyPoint(), ":")
+	if only == "" {
+		return points
+	}
+	return slices.DeleteFunc(slices.Clone(points), func(p failpoint.Name) bool { return string(p) != only })
 }
 
 // crashRounds is how often a test kills the broker.

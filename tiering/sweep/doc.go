@@ -9,7 +9,8 @@
 //     seen in the listing, so that a commit in between is noticed (S3).
 //  2. What cannot be explained is reported and never deleted (S3).
 //  3. A listing that is stale or incomplete leaves orphans to a later sweep, and
-//     makes none (S4).
+//     makes none (S4). However stale a listing is, deleting a topic ends: it sees
+//     every key once.
 //  4. One call holds at most one page of a listing and the report, which is
 //     bounded by a limit (R1).
 //

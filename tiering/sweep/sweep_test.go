@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -295,10 +296,10 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if _, _, err := sweep.DeleteTopic(ctx, st, cluster, ident.TopicID{}); !errors.Is(err, sweep.ErrArgument) {
+	if _, _, err := sweep.DeleteTopic(ctx, st, cluster, ident.TopicID{}, ""); !errors.Is(err, sweep.ErrArgument) {
 		t.Error(err)
 	}
-	if _, _, err := sweep.DeleteTopic(ctx, st, "", ident.TopicID{1}); !errors.Is(err, sweep.ErrArgument) {
+	if _, _, err := sweep.DeleteTopic(ctx, st, "", ident.TopicID{1}, ""); !errors.Is(err, sweep.ErrArgument) {
 		t.Error(err)
 	}
 }
@@ -328,16 +329,16 @@ func TestS3DeleteTopic(t *testing.T) {
 	want = append(want, put(t, inner, manifest.TopicPrefix(cluster, topic)+"0/what-is-this"))
 	slices.Sort(want)
 
-	total, more, rounds := 0, true, 0
-	for ; more && rounds < 200; rounds++ {
-		n, again, err := sweep.DeleteTopic(t.Context(), st, cluster, topic)
-		if n > objstore.ListMax || err != nil && !again {
-			t.Fatalf("%d, %t, %v", n, again, err)
+	total, rounds, after := 0, 0, ""
+	for more := true; more && rounds < 200; rounds++ {
+		n, next, err := sweep.DeleteTopic(t.Context(), st, cluster, topic, after)
+		if n > objstore.ListMax || next != "" && next < after {
+			t.Fatalf("%d from behind %q to %q, %v", n, after, next, err)
 		}
-		total, more = total+n, again
+		total, after, more = total+n, next, next != "" || err != nil
 	}
-	if more || total > 2200 || rounds < 3 {
-		t.Errorf("%d deleted in %d rounds, more %t", total, rounds, more)
+	if after != "" || total > 2200 || rounds < 3 {
+		t.Errorf("%d deleted in %d rounds, next is %q", total, rounds, after)
 	}
 	var got []string
 	page, err := inner.List(t.Context(), "", "", 1000)
@@ -350,8 +351,8 @@ func TestS3DeleteTopic(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("left %v, want %v", got, want)
 	}
-	if n, more, err := sweep.DeleteTopic(t.Context(), inner, cluster, topic); n != 0 || more || err != nil {
-		t.Errorf("again: %d, %t, %v", n, more, err)
+	if n, next, err := sweep.DeleteTopic(t.Context(), inner, cluster, topic, ""); n != 0 || next != "" || err != nil {
+		t.Errorf("again: %d, %q, %v", n, next, err)
 	}
 }
 
@@ -363,7 +364,73 @@ func TestDeleteTopicBehindUnknownObjects(t *testing.T) {
 		put(t, st, fmt.Sprintf("%s0/%04d.tmp", manifest.TopicPrefix(cluster, p.Topic), n))
 	}
 	object(t, st, partition(1, 7), 0, 1)
-	if n, more, err := sweep.DeleteTopic(t.Context(), st, cluster, p.Topic); n != 1 || more || err != nil {
-		t.Errorf("%d, %t, %v", n, more, err)
+	if n, calls := deleteAll(t, st, p.Topic); n != 1 || calls != 2 {
+		t.Errorf("%d deleted in %d calls", n, calls)
+	}
+}
+
+// deleteAll deletes the objects of a topic. It fails the test if that does not end.
+func deleteAll(t *testing.T, st objstore.Store, topic ident.TopicID) (deleted, calls int) {
+	t.Helper()
+	after := ""
+	for more := true; more; more = after != "" {
+		if calls++; calls > 20 {
+			t.Fatalf("no end after %d objects in %d calls, behind %q", deleted, calls-1, after)
+		}
+		n, next, err := sweep.DeleteTopic(t.Context(), st, cluster, topic, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deleted, after = deleted+n, next
+	}
+	return deleted, calls
+}
+
+// frozen is a store whose listings are as old as it is.
+type frozen struct {
+	objstore.Store
+	then []objstore.Object // ascending by key
+}
+
+func (f frozen) List(_ context.Context, prefix, after string, limit int) ([]objstore.Object, error) {
+	var page []objstore.Object
+	for _, o := range f.then {
+		if strings.HasPrefix(o.Key, prefix) && o.Key > after && len(page) < limit {
+			page = append(page, o)
+		}
+	}
+	return page, nil
+}
+
+// A listing that goes on to have a full page of objects that are deleted does not
+// hold up the deletion of a topic, which goes on to what is behind them and ends.
+func TestDeleteTopicBehindAStalePage(t *testing.T) {
+	inner := open(t)
+	topic := partition(1, 0).Topic
+	const objects = objstore.ListMax + 100
+	for n := range objects {
+		object(t, inner, partition(1, 0), ident.Offset(n), n)
+	}
+	var then []objstore.Object
+	for after, more := "", true; more; {
+		page, err := sweep.TopicObjects(t.Context(), inner, cluster, topic, after, objstore.ListMax)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if then, more = append(then, page...), len(page) == objstore.ListMax; more {
+			after = page[len(page)-1].Key
+		}
+	}
+	if len(then) != objects {
+		t.Fatalf("%d objects are listed", len(then))
+	}
+	st := frozen{inner, then}
+	for _, life := range []string{"first", "next"} {
+		if n, calls := deleteAll(t, st, topic); n != objects || calls != 2 {
+			t.Errorf("%s time: %d deleted in %d calls", life, n, calls)
+		}
+		if left, err := sweep.TopicObjects(t.Context(), inner, cluster, topic, "", 10); err != nil || len(left) != 0 {
+			t.Errorf("%s time: %d are left, %v", life, len(left), err)
+		}
 	}
 }

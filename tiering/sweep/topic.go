@@ -24,34 +24,30 @@ func TopicObjects(ctx context.Context, store objstore.Store, cluster string, top
 }
 
 // DeleteTopic deletes the segments' objects of a topic that was deleted and whose
-// grace is over: at most objstore.ListMax in one call. It returns how many it
-// deleted, also with an error, and whether there may be more, so it is called
-// until more is false, and again after an error; what is gone already is no
-// error. Objects that are no segment's stay: Orphans reports them as unknown. An
-// upload that was under way can put an object after the last call; that is an
-// orphan. It fails as the store does, and with ErrArgument.
-func DeleteTopic(ctx context.Context, store objstore.Store, cluster string, topic ident.TopicID) (deleted int, more bool, err error) {
-	after := ""
-	for {
-		page, err := TopicObjects(ctx, store, cluster, topic, after, objstore.ListMax)
-		if err != nil {
-			return deleted, true, err
-		}
-		for _, obj := range page {
-			after = obj.Key
-			if _, _, err := manifest.ParseKey(cluster, obj.Key); err != nil {
-				continue
-			}
+// grace is over: those in one page of the listing, from behind the key after; empty
+// is the beginning. It returns how many it deleted, also with an error, and where to
+// go on; empty: all was seen. So it is called until next is empty, with an error from
+// next or from the beginning again; what is gone already is no error. It goes past
+// what a stale listing has although it is deleted, and past objects that are no
+// segment's: they stay, and Orphans reports them as unknown. An object that was not
+// listed, or that an upload under way puts later, is an orphan. It fails as the store
+// does, and with ErrArgument.
+func DeleteTopic(ctx context.Context, store objstore.Store, cluster string, topic ident.TopicID, after string) (deleted int, next string, err error) {
+	page, err := TopicObjects(ctx, store, cluster, topic, after, objstore.ListMax)
+	if err != nil {
+		return 0, after, err
+	}
+	for _, obj := range page {
+		if _, _, err := manifest.ParseKey(cluster, obj.Key); err == nil {
 			if err := store.Delete(ctx, obj.Key); err != nil {
-				return deleted, true, fmt.Errorf("delete the objects of topic %v: %w", topic, err)
+				return deleted, after, fmt.Errorf("delete the objects of topic %v: %w", topic, err)
 			}
 			deleted++
 		}
-		switch {
-		case len(page) < objstore.ListMax:
-			return deleted, false, nil
-		case deleted > 0:
-			return deleted, true, nil
-		}
+		after = obj.Key
 	}
+	if len(page) < objstore.ListMax {
+		return deleted, "", nil
+	}
+	return deleted, after, nil
 }
