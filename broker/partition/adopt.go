@@ -301,7 +301,7 @@ func (p *Partition) Adopted() (bool, error) {
 	if a.next < a.target.logEnd || a.running > 0 {
 		return false, nil
 	}
-	if p.c.FinishDisk != nil && !p.c.FinishDisk(a.log.Owed()-a.log.Unwritten()) {
+	if p.c.FinishDisk != nil && !p.c.FinishDisk() {
 		// Its indexes are written when it can no longer be given up, and what it
 		// replaces goes only after that. A later state may be smaller.
 		return false, fmt.Errorf("%w: no room on disk for the indexes of the copy", errAdopt)

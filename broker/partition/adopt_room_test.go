@@ -53,13 +53,13 @@ func TestCopyIsGivenUpWithoutRoomForItsIndexes(t *testing.T) {
 	p, asked := adopter(t, state)
 	defer p.Close()
 	room, wanted := true, int64(0)
-	p.c.FinishDisk = func(bytes int64) bool {
-		wanted = bytes
+	p.c.FinishDisk = func() bool {
+		wanted = p.Unwritten() - p.adoption.log.Unwritten()
 		return room
 	}
 	answer(t, p, h.p, asked)
 	if done, err := p.Adopted(); !done || err != nil || wanted <= 0 {
-		t.Fatalf("with room: %v, %v; %d bytes were asked for", done, err, wanted)
+		t.Fatalf("with room: %v, %v; %d bytes are to be written besides", done, err, wanted)
 	}
 	room = false
 	if done, err := p.Adopted(); done || !errors.Is(err, errAdopt) {

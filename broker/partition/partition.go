@@ -66,9 +66,9 @@ type Config struct {
 	// TakeDisk asks for space on the disk for so many bytes of a copy of another
 	// replica's log; without it the copy waits. nil: there is always enough.
 	TakeDisk func(bytes int64) bool
-	// FinishDisk asks for what a whole copy takes besides; without it the copy is
-	// given up. nil: there is always enough.
-	FinishDisk func(bytes int64) bool
+	// FinishDisk asks whether there is space for what a whole copy takes besides,
+	// which Unwritten has; without it the copy is given up. nil: there always is.
+	FinishDisk func() bool
 	// Unused is told of a directory that nothing names any more. nil: nobody.
 	Unused func(dir string)
 	// Incarnation is the highest that any directory of the replica has.

@@ -167,14 +167,17 @@ func (e *Engine) TakeDisk(bytes int64) bool {
 	return true
 }
 
-// FinishDisk is TakeDisk for what a copy takes besides its data when all of that is
-// here. It may use what a copy in the making leaves.
-func (e *Engine) FinishDisk(bytes int64) bool {
-	if e.freeBehind(bytes) < e.c.DiskReserve/4 {
+// FinishDisk reports whether a copy that is all here has room for what it takes
+// besides its data, which its machine tells (Unwritten). It may use what a copy in
+// the making leaves.
+func (e *Engine) FinishDisk() bool {
+	taken := e.diskFree
+	e.look() // what was taken since the last Tick does not say what blocks it takes
+	e.diskFree = min(e.diskFree, taken)
+	if e.freeBehind(0) < e.c.DiskReserve/4 {
 		e.refused = true
 		return false
 	}
-	e.diskFree -= bytes
 	return true
 }
 

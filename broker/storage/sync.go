@@ -48,13 +48,15 @@ func (l *Log) Reached(m Mark) bool {
 	return true
 }
 
-// Owed returns about how many bytes of the disk all that is not in a file yet will
-// take: batches, and the indexes of segments that have no file for theirs.
+// Owed returns how many bytes of the disk all that is not in a file yet will take,
+// in whole blocks: batches, and what their indexes lack.
 func (l *Log) Owed() int64 {
-	n := l.unwritten
+	n := int64(0)
 	for _, g := range l.dirty {
-		if g.indexBytes == 0 && g.bytes > 0 {
-			n += blockSize
+		n += roundUp(g.bytes) - roundUp(g.written)
+		if g.bytes > 0 {
+			index := indexHeaderSize + g.indexBytes + indexBlockSize + int64(len(g.pending))*indexEntrySize + indexFooterSize
+			n += roundUp(index) - roundUp(g.indexBytes)
 		}
 	}
 	return n
