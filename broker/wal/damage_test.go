@@ -139,8 +139,6 @@ func TestWriteDamage(t *testing.T) {
 						if headIntact := off >= w.off+writeHeader; rec.DroppedTail != headIntact {
 							t.Fatalf("flip at %d: dropped tail %v", off-w.off, rec.DroppedTail)
 						}
-					case k == 0:
-						wantCorrupt(t, disk, smallSettings(2), w.file, -1)
 					default:
 						d := wantCorrupt(t, disk, smallSettings(2), w.file, w.off)
 						if name == "body" && !slices.Contains(d.Groups, 1) {
@@ -156,12 +154,9 @@ func TestWriteDamage(t *testing.T) {
 			for off := w.off; off < w.off+w.extent; off += Block {
 				disk, _, _ := writtenDisk(t)
 				change(t, disk, w.file, off, Block, func(b []byte) { clear(b) })
-				switch k {
-				case len(writes) - 1:
+				if k == len(writes)-1 {
 					wantPrefix(t, disk, smallSettings(2), k)
-				case 0:
-					wantCorrupt(t, disk, smallSettings(2), w.file, -1)
-				default:
+				} else {
 					wantCorrupt(t, disk, smallSettings(2), w.file, w.off)
 				}
 			}

@@ -302,7 +302,7 @@ func (r *recovery) readHeader(f vfs.File, size int64, sequence uint64) (fileHead
 // checkComplete refuses a log whose beginning, or newest checkpoint, is missing.
 func (r *recovery) checkComplete() error {
 	low, promised := r.lastLow(), r.promised()
-	f, reason := r.files[0], ""
+	reason := ""
 	switch {
 	case r.fromTheStart() && low >= promised:
 		return nil
@@ -315,7 +315,16 @@ func (r *recovery) checkComplete() error {
 	default:
 		return nil
 	}
-	return &Damage{File: r.s.Dir + "/" + f.name, Offset: -1, Position: low, Reason: reason}
+	needed := low
+	if r.checkpoint == nil {
+		needed = r.begins - 1
+	}
+	for i, f := range r.files {
+		if !r.begun[i] && f.head.base <= needed && needed < f.head.base+f.head.size {
+			return r.damageAt(i, fileHeaderBytes, reason) // nothing was read from there on
+		}
+	}
+	return &Damage{File: r.s.Dir + "/" + r.files[0].name, Offset: -1, Position: low, Reason: reason}
 }
 
 // lastLow is the smallest position that the newest checkpoint needs.

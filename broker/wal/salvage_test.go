@@ -72,3 +72,32 @@ func TestSalvageCheckpoint(t *testing.T) {
 		}
 	}
 }
+
+// A write that ends where its file ends has one wrong bit: it costs nothing there
+// either.
+func TestSalvageCorrectsTheEndOfAFile(t *testing.T) {
+	disk := vfs.NewMem(vfs.MemOptions{})
+	l, _ := mustOpen(t, disk, smallSettings(1))
+	mustPrepare(t, l)
+	mustWrite(t, l, appendOf(1, 3, 1, 1, 20000))
+	at := mustWrite(t, l, appendOf(1, 3, 2, 1, int(l.cur.room())-Block/2))
+	if l.cur.room() != 0 {
+		t.Fatalf("%d bytes are left", l.cur.room())
+	}
+	name := l.s.Dir + "/" + fileName(l.cur.head.sequence)
+	mustWrite(t, l, appendOf(1, 3, 3, 1, 100))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, disk, name, at+writeHeader+recordHeader+1000)
+	s, err := Salvage(disk, smallSettings(2), func([]byte) uint64 { return 0 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Holes) != 1 || s.Holes[0].Any || len(s.Holes[0].Groups) > 0 || len(s.Holes[0].Corrected) != 1 {
+		t.Fatalf("%+v", s.Holes)
+	}
+	if len(s.Groups) != 1 || len(s.Groups[0].Entries) != 3 {
+		t.Fatalf("%+v", s.Groups)
+	}
+}

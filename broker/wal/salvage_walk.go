@@ -173,11 +173,12 @@ func (s *salvage) pass(i int, off int64) (int, int64, error) {
 		reach = head.previous
 	}
 	if reach > at || off == fileHeaderBytes {
+		before := s.records
 		if err := s.salvageRange(f, off, min(to, f.size), at, max(reach, f.head.base+to), true); err != nil {
 			return -1, 0, err
 		}
 		// Nothing was there: the log went on in the next file.
-		if n := len(s.out.Holes) - 1; !s.out.Holes[n].Any && len(s.out.Holes[n].Groups) == 0 {
+		if n := len(s.out.Holes) - 1; s.records == before && !s.out.Holes[n].Any && len(s.out.Holes[n].Groups) == 0 {
 			s.out.Holes = s.out.Holes[:n]
 		}
 	}

@@ -218,15 +218,49 @@ func (r *recovery) judge(i int, off int64) error {
 		}
 		r.dropped = r.dropped || seen
 		if proof > 0 || seen && mutant.On(mutant.TornAsCorrupt) {
-			if j > i && !r.begun[j] && proof != fileHeaderBytes {
+			k, err := r.continues(i, j, off, r.logEnd(position))
+			switch {
+			case err != nil:
+				return err
+			case k > i:
+				i, off = k, fileHeaderBytes
+			case j > i && !r.begun[j] && proof != fileHeaderBytes:
 				// The first write of that file was durable before any other, and does
 				// not itself prove what was before it: it may be a torn one.
 				i, off = j, fileHeaderBytes
 			}
-			return r.damageAt(i, off)
+			return r.damageAt(i, off, "a write that was durable is damaged or missing")
 		}
 	}
 	return nil
+}
+
+// continues returns which of the files behind i, up to j, has a damaged first write
+// that stood at p, where file i was read up to off; i if there is none.
+func (r *recovery) continues(i, j int, off, p int64) (int, error) {
+	_, _, here, err := r.stands(i, off)
+	for k := i + 1; k <= j && err == nil; k++ {
+		head, intact, something, failed := r.stands(k, fileHeaderBytes)
+		if !r.begun[k] && (intact && head.previous == p || !intact && something && !here) {
+			return k, nil
+		}
+		err = failed
+	}
+	return i, err
+}
+
+// stands returns the header of a write, and whether there is anything of one.
+func (r *recovery) stands(i int, off int64) (head writeHead, intact, something bool, err error) {
+	f := r.files[i]
+	b, ok, err := r.in.view(f.file, off, writeHeader, f.head.size)
+	if err != nil {
+		return head, false, false, fmt.Errorf("read %s/%s: %w", r.s.Dir, f.name, err)
+	}
+	if ok {
+		head, intact = decodeWriteHead(b, f.head.generation, f.head.base+off, f.head.size-off)
+		something = looksLikeHead(b, f.head.generation, f.head.base+off)
+	}
+	return head, intact, something, nil
 }
 
 // logEnd is P: where the log ends if nothing behind it counts.
@@ -267,10 +301,9 @@ func (r *recovery) provenDurable(f *found, from, p int64) (seen bool, proof int6
 }
 
 // damageAt describes the corrupt write with whatever of it can still be read.
-func (r *recovery) damageAt(i int, off int64) error {
+func (r *recovery) damageAt(i int, off int64, reason string) error {
 	f := r.files[i]
-	d := &Damage{File: r.s.Dir + "/" + f.name, Offset: off, Position: f.head.base + off,
-		Reason: "a write that was durable is damaged or missing"}
+	d := &Damage{File: r.s.Dir + "/" + f.name, Offset: off, Position: f.head.base + off, Reason: reason}
 	buf, ok, err := r.in.view(f.file, off, min(WriteBytesMax, f.head.size-off), f.head.size)
 	if err != nil || !ok {
 		return d
