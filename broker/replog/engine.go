@@ -117,7 +117,7 @@ func Open(c Config, now time.Time) (*Engine, *wal.Recovered, error) {
 	e := &Engine{
 		c: c, wal: log, now: now, checkpoints: rec.Checkpoint,
 		groups: map[ident.GroupID]*group{}, waiting: map[ident.GroupID]*wal.Group{},
-		adopting: map[ident.GroupID]*group{},
+		adopting: map[ident.GroupID]*group{}, garbage: rec.Garbage,
 	}
 	for _, g := range rec.Groups {
 		e.waiting[g.ID] = g

@@ -130,7 +130,7 @@ func (m *model) open() error {
 		if err != nil {
 			return fmt.Errorf("open: %w", err)
 		}
-		m.log = l
+		m.log, m.garbage = l, rec.Garbage
 		return m.compare(rec)
 	}
 }
@@ -377,7 +377,7 @@ func (m *model) afterRelease() error {
 		return err
 	}
 	if m.proofAt >= 0 && m.released > m.proofAt {
-		m.garbage = m.log.Advance(m.low)
+		m.garbage = append(m.garbage, m.log.Advance(m.low)...)
 		m.proofAt = -1
 	}
 	return nil

@@ -41,6 +41,9 @@ type Recovered struct {
 	Bytes        int64     // of valid writes that were read
 	DroppedTail  bool      // an unsynced write was found and dropped
 	FilesScanned int
+	// Garbage are files that may leave the log, as those that Advance returns, and
+	// before them: the broker ended before they were removed.
+	Garbage []Garbage
 }
 
 // Replica names one group's replica on this broker.
@@ -81,7 +84,10 @@ func Open(fs vfs.FS, s Settings) (*Log, *Recovered, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("start the write-ahead log: %w", err)
 	}
-	return l, r.result(), nil
+	rec := r.result()
+	// What the new file's header says was proven, and is durable by now.
+	rec.Garbage = l.retire(l.cur.head.low)
+	return l, rec, nil
 }
 
 // recovery reads the log, following docs/format/wal.md step by step.

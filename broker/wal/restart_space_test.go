@@ -85,3 +85,39 @@ func TestRestartCountsDeadFilesAsFree(t *testing.T) {
 		t.Fatalf("a file of %d bytes, %d are free, %v", l.cur.head.size, free, err)
 	}
 }
+
+// A broker that ended between the proof of a checkpoint and the removal of what it
+// makes superfluous removes that when it starts again: restarts in a row would else
+// fill the log with files that nobody needs.
+func TestRestartRemovesWhatIsProvenSuperfluous(t *testing.T) {
+	disk := vfs.NewMem(vfs.MemOptions{})
+	l, _ := mustOpen(t, disk, smallSettings(1))
+	for i := range uint64(4) {
+		mustPrepare(t, l)
+		mustWrite(t, l, appendOf(1, 1, i+1, 1, 50000))
+	}
+	low := l.Tail()
+	mustWrite(t, l, Record{Kind: KindCheckpoint, Piece: Piece{ID: 1, Last: true, Groups: []GroupState{{Group: 1, Replica: 1, Low: low, State: []byte("state")}}}})
+	disk2, _, rec := reopen(t, disk, 2)
+	if len(rec.Garbage) != 0 {
+		t.Fatalf("%d files are given up for a checkpoint that nothing proves", len(rec.Garbage))
+	}
+	disk = disk2
+	mustRestart := func(seed uint64) (*Log, *Recovered) {
+		disk = disk.Crash(nilRand(), vfs.CrashOptions{})
+		return mustOpen(t, disk, smallSettings(seed))
+	}
+	l, _ = mustRestart(3)
+	mustWrite(t, l, Record{Kind: KindProof})
+	l, rec = mustRestart(4)
+	if len(rec.Garbage) == 0 {
+		t.Fatal("nothing is given up")
+	}
+	mustRemoveAll(t, l, rec.Garbage)
+	if l.OldestClosedEnd() <= low {
+		t.Fatalf("a file that ends at %d is left, the checkpoint needs nothing below %d", l.OldestClosedEnd(), low)
+	}
+	if _, rec = mustRestart(5); len(rec.Groups) != 1 || string(rec.Groups[0].State) != "state" || len(rec.Garbage) != 0 {
+		t.Fatalf("recovered %+v", rec)
+	}
+}

@@ -54,10 +54,15 @@ func (g *garbage) leave() error {
 // torn tail when what it freed is gone.
 func (l *Log) Advance(low int64) []Garbage {
 	l.low = max(l.low, low)
-	// It shrinks by one file with each checkpoint; what Overdraw added is over.
+	return l.retire(l.low)
+}
+
+// retire takes the files that end at or below low out of the log.
+func (l *Log) retire(low int64) []Garbage {
+	// The number of files shrinks by one with each checkpoint; what Overdraw added is over.
 	l.peak = min(max(l.files(), l.peak-1), int(l.s.BytesMax/l.s.FileBytes))
 	var gone []Garbage
-	for len(l.old) > 0 && l.old[0].end <= l.low {
+	for len(l.old) > 0 && l.old[0].end <= low {
 		c := l.old[0]
 		l.old = l.old[1:]
 		g := &garbage{fs: l.fs, name: l.s.Dir + "/" + c.name, size: c.size, free: l.s.BytesMax}

@@ -126,6 +126,9 @@ var foundWithout = map[uint64]string{
 	704432: "groups,netlost,rarefaults,keep=1MiB,storefails,clean,tear,keep",
 	708210: "groups,machines,sync",
 
+	// Files that a proven checkpoint had made superfluous filled the log, restart by restart.
+	705545: "groups,cutwrites,until=25.223s",
+
 	// The indexes of a copy had no room on disk when it could not be given up any more.
 	320849: "rare,groups",
 	322956: "rare,groups,clock,together,storefails,kill",
