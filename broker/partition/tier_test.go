@@ -194,7 +194,7 @@ func TestS4OnlyTheNextSegmentCounts(t *testing.T) {
 		"the second":    func(u *Upload) { u.Base, u.End, u.Bytes = sealed[1].Base, sealed[1].End, sealed[1].Bytes },
 		"one too long":  func(u *Upload) { u.End = sealed[1].End },
 		"one too short": func(u *Upload) { u.End-- },
-		"other bytes":   func(u *Upload) { u.Bytes++ },
+		"fewer bytes":   func(u *Upload) { u.Bytes-- },
 	} {
 		v := u
 		wrong(&v)
@@ -211,6 +211,21 @@ func TestS4OnlyTheNextSegmentCounts(t *testing.T) {
 	h.apply(-1)
 	if c.accepted || c.answers != 1 || h.p.Tiered().Len() != 1 {
 		t.Fatalf("the same segment twice: %+v", c)
+	}
+	h.same()
+}
+
+// What was committed before a repair took damaged batches out of the local file is
+// committed by a replay after it too: the object holds what the file held.
+func TestCommitOfASegmentThatARepairMadeSmaller(t *testing.T) {
+	h := newTiered(t)
+	h.site.work(true)
+	u, _ := h.p.NextUpload(2000, tieredUpkeep().Tier)
+	u.Bytes += 100 // that the file has no more
+	c := h.commit(object(u))
+	h.apply(-1)
+	if c.answers != 1 || !c.accepted || c.err != nil || h.p.Tiered().Len() != 1 {
+		t.Fatalf("%+v, %d segments", c, h.p.Tiered().Len())
 	}
 	h.same()
 }

@@ -27,7 +27,10 @@ type partitionPlan struct {
 	replicas int
 	group    *groupPlan
 	machine  machineState
-	report   PartitionReport
+	// generation is the highest of a chain that the state or the entries behind it
+	// know. The state keeps its own: entries of older ones follow it.
+	generation uint64
+	report     PartitionReport
 }
 
 // look inspects the replica and notes what it finds.
@@ -44,7 +47,9 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 	}
 	p.machine = machineState{position: storage.EmptyPosition(0)}
 	if err := p.restore(); err != nil {
-		p.report.Problem = err.Error()
+		return err
+	}
+	if p.report.Problem != "" {
 		in.report.Partitions = append(in.report.Partitions, p.report)
 		return nil
 	}
@@ -52,6 +57,7 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 	if err != nil {
 		return err
 	}
+	p.generation = p.machine.generation
 	p.report.Segments, p.report.Holes = check.damage, check.lost
 	if mutant.On(mutant.RepairNamesLess) {
 		p.report.Holes = nil
@@ -68,7 +74,10 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 		p.group.state.machine = p.machine.encode()
 		in.moved = true
 	}
-	in.generation = max(in.generation, p.machine.generation)
+	if _, tiered := p.topic.Configs.Get("remote.storage.enable"); tiered { // segments may end elsewhere when they are made again
+		p.report.Uploads = check.moved && len(check.lost) > 0 || p.group.lost != nil
+	}
+	in.generation = max(in.generation, p.generation)
 	if p.replicas > 1 && (p.group.lost != nil || len(check.rewrites) > 0) {
 		in.obstacle("partition %s-%d has %d replicas: a damaged one must come back as a new one", p.topic.Name, p.id.Index, p.replicas)
 	}
@@ -81,16 +90,19 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 }
 
 // restore reads the state of the replica, or makes one from its files if nothing
-// else is left.
+// else is left. An error is one of reading the disk.
 func (p *partitionPlan) restore() error {
 	g := p.group
 	if g.state.machine != nil {
 		m, err := decodeMachine(g.state.machine)
+		if err != nil {
+			p.report.Problem = err.Error()
+		}
 		p.machine = m
 		if m.incarnation > 0 {
 			p.dir = fmt.Sprintf("%s.%d", p.dir, m.incarnation)
 		}
-		return err
+		return nil
 	}
 	if g.lost == nil || g.lost.FirstIndex > 1 {
 		return nil // the log begins with its first entry
@@ -160,7 +172,7 @@ func (p *partitionPlan) salvage() error {
 func (p *partitionPlan) generations(data []byte) {
 	d, err := entry.Parse(data)
 	if err == nil && (d.Kind == entry.Batch || d.Kind == entry.Chained) && len(d.Header) >= 8 {
-		p.machine.generation = max(p.machine.generation, binary.LittleEndian.Uint64(d.Header))
+		p.generation = max(p.generation, binary.LittleEndian.Uint64(d.Header))
 	}
 }
 
@@ -226,7 +238,7 @@ func (p *partitionPlan) recoverFile(scratch *partition.Partition, f dirFile, fro
 			return next, false, err
 		}
 		b.fix(batch)
-		header := binary.LittleEndian.AppendUint64(nil, p.machine.generation)
+		header := binary.LittleEndian.AppendUint64(nil, p.generation)
 		data := entry.Build(entry.Batch, max(b.header.MaxTimestamp, 0), append(header, 0), batch)
 		e := wal.Entry{Index: p.group.last() + 1, Term: p.termOf(b.header.LeaderEpoch), Data: data}
 		if err := scratch.Apply(replog.Entry{Index: e.Index, Term: e.Term, Data: e.Data}); err != nil {

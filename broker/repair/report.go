@@ -110,6 +110,9 @@ type PartitionReport struct {
 	Rebuilt bool `json:"rebuilt"`
 	// Letters says that dead letters may be lost, or be delivered twice.
 	Letters bool `json:"letters"`
+	// Uploads says that segments which went to the cold tier since the newest
+	// checkpoint may go there again. Nothing names their first objects then.
+	Uploads bool `json:"uploads"`
 	// Problem is what Repair cannot put right; the partition stays parked.
 	Problem string `json:"problem,omitempty"`
 }

@@ -27,7 +27,8 @@ type Hole struct {
 	// right.
 	Corrected []int64
 
-	before int // records that were read before it
+	blamed []Replica // that its damaged records name
+	before int       // records that were read before it
 }
 
 // Salvaged is what can be read of a log, damaged or not.
@@ -118,7 +119,7 @@ func (h *Hole) hits(id ident.GroupID) bool {
 // state in a checkpoint goes. If Open accepts the log, there are no holes. It
 // blocks for as long as reading all files takes.
 func Salvage(fs vfs.FS, set Settings, applied func(state []byte) uint64) (*Salvaged, error) {
-	s := &salvage{fs: fs, set: set, applied: applied, groups: map[ident.GroupID]*SalvagedGroup{}, gone: map[Replica]bool{}, unknown: map[uint64]string{},
+	s := &salvage{fs: fs, set: set, applied: applied, groups: map[ident.GroupID]*SalvagedGroup{}, gone: map[Replica]bool{}, known: map[Replica]bool{}, unknown: map[uint64]string{},
 		out: &Salvaged{dir: set.Dir, directory: set.Directory, checkpointAt: -1}}
 	defer s.close()
 	refused := Check(fs, set)
@@ -131,6 +132,7 @@ func Salvage(fs vfs.FS, set Settings, applied func(state []byte) uint64) (*Salva
 	if err := s.walk(); err != nil {
 		return nil, fmt.Errorf("salvage the write-ahead log: %w", err)
 	}
+	s.doubtNames()
 	if s.judge(refused); refused != nil {
 		s.looseStates()
 	}
@@ -149,6 +151,7 @@ type salvage struct {
 	begins  int64
 
 	groups   map[ident.GroupID]*SalvagedGroup
+	known    map[Replica]bool // whose records, or states in a checkpoint, were read
 	gone     map[Replica]bool // since the first piece of the checkpoint being read
 	pieces   []Piece
 	loose    []Piece // of the newest checkpoint, unless that is complete

@@ -13,6 +13,7 @@ func (s *salvage) deliver(position int64, records []Record) {
 		s.records++
 		switch rec.Kind {
 		case KindAppend:
+			s.known[Replica{rec.Group, rec.Replica}] = true
 			if g := s.group(rec.Group, rec.Replica); g != nil {
 				g.take(&rec.Append, s.records)
 				s.out.termMax = max(s.out.termMax, g.Term)
@@ -20,6 +21,7 @@ func (s *salvage) deliver(position int64, records []Record) {
 		case KindCheckpoint:
 			s.piece(rec.Piece, position)
 		case KindGone:
+			s.known[Replica{rec.Group, rec.Replica}] = true
 			s.gone[Replica{rec.Group, rec.Replica}] = true
 			if g := s.groups[rec.Group]; g != nil && g.Replica == rec.Replica {
 				delete(s.groups, rec.Group)
@@ -66,6 +68,9 @@ func (s *salvage) piece(p Piece, position int64) {
 		s.out.checkpoint, s.loose = p.ID, nil
 	}
 	s.loose = append(s.loose, p)
+	for _, st := range p.Groups {
+		s.known[Replica{st.Group, st.Replica}] = true
+	}
 	if p.Number == 0 {
 		s.pieces, s.from, s.fromAt = nil, s.records, position
 		clear(s.gone)

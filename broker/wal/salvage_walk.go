@@ -174,11 +174,11 @@ func (s *salvage) pass(i int, off int64) (int, int64, error) {
 	}
 	if reach > at || off == fileHeaderBytes {
 		before := s.records
-		if err := s.salvageRange(f, off, min(to, f.size), at, max(reach, f.head.base+to), true); err != nil {
+		if err := s.salvageRange(f, off, min(to, f.size), at, max(reach, f.head.base+to), !intact); err != nil {
 			return -1, 0, err
 		}
 		// Nothing was there: the log went on in the next file.
-		if n := len(s.out.Holes) - 1; s.records == before && !s.out.Holes[n].Any && len(s.out.Holes[n].Groups) == 0 {
+		if n := len(s.out.Holes) - 1; !intact && s.records == before && !s.out.Holes[n].Any && len(s.out.Holes[n].Groups) == 0 {
 			s.out.Holes = s.out.Holes[:n]
 		}
 	}
@@ -239,20 +239,23 @@ func (s *salvage) salvageRange(f *salvaged, off, to, fromPos, toPos int64, unuse
 			continue
 		}
 		next := s.resync(f, b, at, off)
-		if unused && !bytes.Contains(b[at:next], generation[:]) {
+		if unused && !bytes.Contains(b[at:], generation[:]) {
 			break
 		}
-		if !follows || !harmless(b[at:next], off+at, next < int64(len(b))) {
-			g, kind, known := blame(f, b[at:next], off+at, next < int64(len(b)))
+		if !follows || f.inBody(off+at) || !harmless(b[at:next], off+at, next < int64(len(b))) {
+			r, kind, known := blame(f, b[at:next], off+at, next < int64(len(b)))
 			last = s.records
 			switch {
 			case !known:
 				h.Any = true
 			case kind == KindCheckpoint: // it holds no group's records
 				piece = true
-			case !named[g]:
-				named[g] = true
-				h.Groups = append(h.Groups, g)
+			case !named[r.Group]:
+				named[r.Group] = true
+				h.Groups = append(h.Groups, r.Group)
+				fallthrough
+			default:
+				h.blamed = append(h.blamed, r)
 			}
 		}
 		at = next
@@ -323,6 +326,13 @@ func (s *salvage) resync(f *salvaged, b []byte, at, off int64) int64 {
 	return int64(len(b))
 }
 
+// inBody reports whether a write whose header is right has records at an offset,
+// by its length: what is no record there is none of its padding.
+func (v *salvaged) inBody(off int64) bool {
+	i := sort.Search(len(v.heads), func(i int) bool { return v.heads[i].off+writeHeader > off }) - 1
+	return i >= 0 && off < v.heads[i].off+writeHeader+int64(v.heads[i].head.length)
+}
+
 // harmless reports whether bytes behind a record that are no record can have been
 // none: padding, and the header of a write if a record follows.
 func harmless(b []byte, off int64, record bool) bool {
@@ -331,24 +341,40 @@ func harmless(b []byte, off int64, record bool) bool {
 	return zeros(b[:pad]) && (len(rest) == 0 || record && len(rest) == writeHeader)
 }
 
-// blame names the group and the kind of a damaged record, if nothing else can have
-// stood in b: its header is as it should be, and leads to the next record or to
-// the end.
-func blame(f *salvaged, b []byte, off int64, record bool) (ident.GroupID, Kind, bool) {
+// blame names the replica and the kind of a damaged record, if nothing else can
+// have stood in b: its header is as it should be, and leads to the next record or
+// to the end. What it says of the replica may be damaged too: unless another record
+// has that group and replica together, nobody knows whose it was.
+func blame(f *salvaged, b []byte, off int64, record bool) (Replica, Kind, bool) {
 	le := binary.LittleEndian
 	if len(b) < recordHeader {
-		return 0, 0, false
+		return Replica{}, 0, false
 	}
 	kind := Kind(b[40])
 	if le.Uint64(b[8:]) != f.head.generation || int64(le.Uint64(b[16:])) != f.head.base+off || kind < KindAppend || kind > KindGone {
-		return 0, 0, false
+		return Replica{}, 0, false
 	}
 	n := int64(le.Uint32(b[4:])) + recordHeader
 	if n > int64(len(b)) || record && n != int64(len(b)) {
-		return 0, 0, false
+		return Replica{}, 0, false
 	}
 	if !record && (!zeros(b[n:]) || align(off+n) < off+int64(len(b))) {
-		return 0, 0, false
+		return Replica{}, 0, false
 	}
-	return ident.GroupID(le.Uint64(b[24:])), kind, true
+	r := Replica{ident.GroupID(le.Uint64(b[24:])), ident.ReplicaID(le.Uint64(b[32:]))}
+	if kind == KindCheckpoint && r != (Replica{}) || !zeros(b[41:recordHeader]) {
+		return Replica{}, 0, false
+	}
+	return r, kind, true
+}
+
+// doubtNames has a hole be anybody's if a damaged record there names a replica
+// that no other one does.
+func (s *salvage) doubtNames() {
+	for i := range s.out.Holes {
+		h := &s.out.Holes[i]
+		for _, r := range h.blamed {
+			h.Any = h.Any || !s.known[r]
+		}
+	}
 }

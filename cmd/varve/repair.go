@@ -214,6 +214,10 @@ func printPartition(line func(string, ...any), b *strings.Builder, p *repair.Par
 		b.WriteString("  ")
 		line("no checkpoint of it is left: idempotent producers, undelivered dead letters and what is in the cold tier are forgotten")
 	}
+	if p.Uploads {
+		b.WriteString("  ")
+		line("segments that went to the cold tier since the last checkpoint may go there again; nothing names their first objects then")
+	}
 	if p.Letters {
 		b.WriteString("  ")
 		line("dead letters of what is lost are lost, and some may be delivered twice")

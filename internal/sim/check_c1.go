@@ -16,6 +16,9 @@ type generation struct {
 // that a partition has one owner.
 func (p *proc) checkOwners(id int, list []place) {
 	g, s := p.slot.g, p.w.s
+	if p.stale {
+		return // the answer left a coordinator of an earlier incarnation
+	}
 	t := g.owners[p.generation]
 	if t == nil {
 		t = &generation{assignment: id, owners: map[place]*proc{}, told: s.now}

@@ -23,13 +23,15 @@ type attempt struct {
 	known   time.Time // done at the latest; zero: not known to be
 	arrived bool      // at a coordinator, which led its partition under epoch
 	epoch   ident.Epoch
-	refused bool // never done
-	gone    bool // nothing was there when it had long been done
+	refused bool      // never done
+	given   time.Time // when a repair may have undone it; zero: never
+	gone    bool      // nothing was there when it had long been done
 }
 
 // settle takes the answer to an attempt.
 func (c *attempt) settle(now time.Time, err error) {
 	switch {
+	case !c.given.IsZero():
 	case err == nil && c.known.IsZero():
 		c.known = now
 	case err != nil && !unsure(err):
@@ -58,6 +60,8 @@ func (c *attempt) over(g *simGroup, epoch ident.Epoch) (at time.Time, ok bool) {
 	switch {
 	case !c.known.IsZero():
 		return c.known, true
+	case !c.given.IsZero():
+		return c.given, true
 	case c.arrived && c.epoch < epoch:
 		return g.served[epoch], true
 	}

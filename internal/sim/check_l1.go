@@ -54,7 +54,7 @@ func (s *run) mayStartAt(p *part, from, to ident.Offset) {
 		from = max(from, p.uploaded)
 	}
 	bases := p.ackedIn(from, to)
-	left := s.size(p)
+	left := s.size(p) + p.givenBytes
 	for i := len(bases) - 1; i >= 0; i-- {
 		b := p.acked[bases[i]]
 		if s.chained(t) && p.values[bases[i]].sum != b.sum {

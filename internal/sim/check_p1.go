@@ -65,6 +65,9 @@ func (sv *server) files(p *part) []vfs.Entry {
 // committed, so replay has to make it again.
 func (sv *server) noteLayout() {
 	for _, p := range sv.s.model.parts() {
+		if p.cut && (sv.broker == nil || sv.broker.partition(p.id) == nil) {
+			continue // files of what a repair gave up go when a broker opens them
+		}
 		for _, base := range sv.segments(p) {
 			p.layout.bases[base] = true
 		}

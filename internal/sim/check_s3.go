@@ -34,7 +34,7 @@ func named(at *partition.Partition, id manifest.ID) bool {
 // checkDiscard: S3. Nobody asks for the deletion of an object that a manifest
 // names.
 func (s *run) checkDiscard(p ident.Partition, seg *manifest.Segment) {
-	if s.names(p, seg.ID) {
+	if s.names(p, seg.ID) && !s.lacks(p, seg.ID) {
 		s.fail("S3", "the object of [%d, %d) of %v is to be deleted, and the manifest names it", seg.Base, seg.End, p)
 	}
 }
@@ -44,7 +44,7 @@ func (s *run) checkDiscard(p ident.Partition, seg *manifest.Segment) {
 // looked at when it serves again (checkNamed).
 func (s *run) checkRemoval(o *object) {
 	s.checkDiscard(o.id, &o.segment)
-	if p := s.model.part(o.id); !o.named || p == nil || p.topic.state != live {
+	if p := s.model.part(o.id); !o.named || p == nil || p.topic.state != live || p.lacks[o.segment.ID] {
 		return
 	}
 	// Without a tombstone seen, the broker went before it served again.
@@ -70,7 +70,7 @@ func (s *run) checkDropTopic(b *broker, id ident.TopicID) {
 // orphaned reports whether nobody can know of an object: its upload or its
 // commit had no answer, or its leader had not heard that the topic was deleted.
 func (s *run) orphaned(o *object) bool {
-	if o.lost {
+	if o.lost || o.given {
 		return true
 	}
 	if p := s.model.part(o.id); p != nil && !s.alone() && p.topic.state == deleted && o.stored.After(p.topic.askedDelete) {

@@ -45,9 +45,6 @@ func (s *run) checkUpload(o *object, j *node.UploadJob, floor ident.Offset) {
 // checkCold: S5. What is read from the cold tier lacks no batch that was ever read
 // from that part of the log, or told to a producer; that each is the same is L2.
 func (s *run) checkCold(p *part, from ident.Offset, f fetched) {
-	if p.cut { // a repair gave up some of what was read
-		return
-	}
 	there := map[ident.Offset]bool{}
 	for raw, err := range record.Batches(f.bytes) {
 		h, bad := record.ParseHeader(raw)
@@ -58,7 +55,7 @@ func (s *run) checkCold(p *part, from ident.Offset, f fetched) {
 	}
 	missing := ident.Offset(-1)
 	for base := range p.values { // order: the lowest
-		if base >= from && base < f.next && !there[base] && (missing < 0 || base < missing) {
+		if base >= from && base < f.next && !there[base] && p.spared(base) && (missing < 0 || base < missing) {
 			missing = base
 		}
 	}

@@ -29,13 +29,16 @@ func (s *run) readLetters() map[ident.Partition]map[ident.Offset]letter {
 	for _, t := range s.ready().letterTopics() {
 		for i := range t.Partitions {
 			for _, l := range s.readLetterPartition(ident.Partition{Topic: t.ID, Index: int32(i)}, t.Name) {
+				if s.givenLetter(l) {
+					continue
+				}
 				if out[l.from] == nil {
 					out[l.from] = map[ident.Offset]letter{}
 				}
-				if _, ok := out[l.from][l.offset]; ok {
+				if _, ok := out[l.from][l.offset]; ok && !s.letterMayMove(l) {
 					s.fail("W3", "%s holds two letters of %v at offset %d", t.Name, l.from, l.offset)
 				}
-				if o, ok := last[l.from]; ok && l.offset < o {
+				if o, ok := last[l.from]; ok && l.offset < o && !s.letterMayMove(l) {
 					s.fail("W3", "%s: the letter of %v at offset %d stands behind that at %d", t.Name, l.from, l.offset, o)
 				}
 				out[l.from][l.offset], last[l.from] = l, l.offset
@@ -73,7 +76,9 @@ func (s *run) readLetterPartition(id ident.Partition, name string) []letter {
 					if !ok {
 						return record.ErrInvalidRecord
 					}
-					s.sawLetter(l)
+					if !s.givenLetter(l) {
+						s.sawLetter(l)
+					}
 					out = append(out, l)
 					return nil
 				})
@@ -112,7 +117,7 @@ func (s *run) checkOneFate(p *part, letters map[ident.Offset]letter) {
 		b := p.acked[base]
 		var dead []int
 		for i := range int(b.header.Count) {
-			if _, ok := letters[base+ident.Offset(i)]; ok {
+			if l, ok := letters[base+ident.Offset(i)]; ok && (!p.cut || batchOf(l.value) == b.id) { // else it is of what was at the offset before a repair
 				dead = append(dead, i)
 			}
 		}
@@ -120,7 +125,7 @@ func (s *run) checkOneFate(p *part, letters map[ident.Offset]letter) {
 		fits := false
 		for _, g := range s.history(p.topic) {
 			m := s.makes(b, g)
-			if m.rejected || !slices.Equal(m.dead, dead) {
+			if m.rejected || !p.deadAre(base, dead, m.dead) {
 				continue
 			}
 			if base < p.start && !stored || stored == (m.stored != nil) && (!stored || m.sum == v.sum) {

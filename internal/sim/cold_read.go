@@ -64,6 +64,9 @@ func (r *coldRead) locate() (partition.Place, error) {
 	if r.object == nil && !s.alone() && s.newest(r.p.id) != r.b {
 		return place, errStore // of a leader that was deposed, and its manifest is old
 	}
+	if r.object == nil && r.p.lacks[r.segment.ID] {
+		return place, errStore
+	}
 	if r.object == nil {
 		s.fail("S3", "%s: the object of [%d, %d), which the manifest names, is not there", r.p.name, r.segment.Base, r.segment.End)
 	}

@@ -18,7 +18,8 @@
 // another broker; the object store fails in all its ways. In the end all of it
 // stops, and what was promised must hold on every node (finish.go). A node that
 // is alone may then have its disk damaged for good and be repaired (repair.go), or
-// in the middle of its load (repair_midway.go).
+// in the middle of its load (repair_midway.go), also beside a cold tier, chains and
+// groups (repair_losses.go).
 //
 // What does not matter to a violation can be left out of a plan by name
 // (without.go), which is how failing seeds are made smaller.

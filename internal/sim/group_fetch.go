@@ -148,6 +148,9 @@ func (p *proc) read(at place, q *position) {
 	case q.at < int64(o.LogStart):
 		p.log("%s-%d is at %d, below the log start %d", at.name, at.index, q.at, o.LogStart)
 		q.at = int64(o.LogStart)
+	case q.at > end && q.part.cut: // as auto.offset.reset says
+		p.log("%s-%d is at %d, which a repair gave up; it begins again at %d", at.name, at.index, q.at, o.LogStart)
+		q.at = int64(o.LogStart)
 	case q.at > end && !s.alone():
 		return // this leader is behind, or is none
 	case q.at > end:
@@ -157,6 +160,10 @@ func (p *proc) read(at place, q *position) {
 		return
 	}
 	c, err := s.fetch(q.part, b, from, ident.Offset(q.at), o.HighWatermark, 1+w.rng.IntN(20_000))
+	if behind, lacks := s.behindLack(q.part, from, ident.Offset(q.at)); err != nil && lacks {
+		q.at = int64(behind)
+		return
+	}
 	if err != nil {
 		return // the run's own reader looks at it
 	}

@@ -6,8 +6,10 @@ import (
 	"sort"
 	"time"
 
+	"github.com/varvelog/varve/broker/repair"
 	"github.com/varvelog/varve/internal/ident"
 	"github.com/varvelog/varve/internal/record"
+	"github.com/varvelog/varve/tiering/manifest"
 )
 
 // model is what clients and operators were promised, and what they saw.
@@ -66,6 +68,13 @@ type part struct {
 	noSpace    bool            // the last batch was refused for want of space
 	cut        bool            // a repair gave up some of it
 	epochs     map[int64]int16 // by producer: the newest that was acknowledged
+
+	holes       []repair.OffsetRange // that repairs left
+	skippable   []repair.OffsetRange // that groups may go on behind, as offsets are given again
+	givenBytes  int64                // of batches that repairs gave up, and that retention counted before
+	lettersLost ident.Offset         // letters of records below it may be lost, or come twice
+	removed     map[manifest.ID]bool // objects that were deleted
+	lacks       map[manifest.ID]bool // objects that may be gone although a manifest names them
 
 	tier         tierSeen
 	lowest       ident.Offset     // base of the first segment that was ever in the tier
@@ -130,6 +139,7 @@ func newPart(t *topic, index int) *part {
 		topic: t, id: ident.Partition{Topic: t.id, Index: int32(index)}, name: t.name + "-" + string(rune('0'+index)),
 		bySum: map[uint64]*batch{}, bySequence: map[sequence]*batch{}, acked: map[ident.Offset]*batch{}, values: map[ident.Offset]value{},
 		layout: layout{bases: map[ident.Offset]bool{}}, commitFailed: map[*broker]bool{},
+		removed: map[manifest.ID]bool{}, lacks: map[manifest.ID]bool{},
 	}
 }
 

@@ -32,6 +32,8 @@ type object struct {
 	// lost: no manifest names it and nobody can know that it is there: the
 	// answer to its upload, or to its commit, was lost.
 	lost bool
+	// given: a repair may have lost what is known of it.
+	given bool
 	// unlisted: a stale listing of its deleted topic left it out.
 	unlisted bool
 }

@@ -136,15 +136,18 @@ func (s *run) readAll(p *part) {
 	if !ok {
 		s.fail("V1", "%s does not serve", p.name)
 	}
-	from := o.LogStart
+	from, ordered := o.LogStart, o.LogStart
 	for from < o.HighWatermark {
 		next, ok := s.read(p, b, at, from, o, 50_000)
+		if behind, lacks := s.behindLack(p, at, from); !ok && lacks {
+			next, ordered, ok = behind, behind, true
+		}
 		if !ok {
 			s.fail("L1", "%s cannot be read at %d", p.name, from)
 		}
 		from = next
 	}
-	s.checkOrder(p, o.LogStart, o.HighWatermark)
+	s.checkOrder(p, ordered, o.HighWatermark)
 	for range 5 {
 		s.lookUp(p, b, at, s.now.UnixMilli()-int64(s.rng.reader.IntN(int(2*s.now.Sub(begin).Milliseconds())+1)))
 	}

@@ -163,6 +163,10 @@ func (s *run) checkRepaired(p *part, g *given, metadata bool) {
 	}
 	start := from
 	for from < o.HighWatermark {
+		if behind, lacks := s.behindLack(p, at, from); lacks {
+			from = behind
+			continue
+		}
 		f, err := s.fetch(p, b, at, from, o.HighWatermark, 1<<20)
 		if err != nil || f.next <= from {
 			s.fail("repair", "%s at %d cannot be read after a repair: %v", p.name, from, err)

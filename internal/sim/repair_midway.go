@@ -25,24 +25,30 @@ type midway struct {
 	at time.Duration
 	// lossy: batches may be lost, as the report says; else only single bits are
 	// wrong, which costs nothing: every promise still holds.
-	lossy bool
+	lossy  bool
+	losses losses // what that meets
 }
 
-// planMidway decides whether there is one. What readers of groups, dead letters
-// and objects may see after a loss is not modelled: runs with a loss do without.
+// drawMidway decides whether there is one.
+func drawMidway(seed uint64, p *plan) (m midway) {
+	if p.nodes > 1 || p.full || p.without["midway"] || p.without["later"] {
+		return m
+	}
+	r := stream(seed, streamMidway)
+	if kind := r.IntN(5); p.repair && kind > 0 {
+		m = midway{r: r, lossy: kind > 2, at: p.length/8 + time.Duration(r.Int64N(int64(p.length)*3/4))}
+	}
+	m.drawLosses(seed, p)
+	return m
+}
+
+// planMidway plans it. A run with losses does without what they do not meet.
 func (s *run) planMidway() {
 	p := s.plan
-	if p.nodes > 1 || !p.repair || p.full || p.without["midway"] || p.without["later"] {
-		return
-	}
-	r := stream(s.seed, streamMidway)
-	kind := r.IntN(5)
-	if kind == 0 {
-		return
-	}
-	s.midway = midway{r: r, lossy: kind > 2, at: p.length/8 + time.Duration(r.Int64N(int64(p.length)*3/4))}
-	if s.midway.lossy {
-		p.tier, p.chains, p.without["groups"] = false, false, true
+	s.midway = drawMidway(s.seed, p)
+	if m := &s.midway; m.lossy {
+		p.tier, p.chains = p.tier && m.losses.tier, p.chains && m.losses.chains
+		p.without["groups"] = p.without["groups"] || !m.losses.groups
 	}
 }
 
@@ -100,6 +106,7 @@ func (s *run) operate() {
 		s.fail("repair", "a repaired directory needs repair: %+v, %v", after, err)
 	}
 	s.stats.Repairs++
+	s.countLosses(report)
 	sv.open()
 }
 
@@ -118,6 +125,11 @@ func (s *run) damageMidway(sv *server) *repair.Report {
 				break
 			}
 		}
+		if s.midway.losses.any && r.IntN(3) == 0 {
+			if d, ok := sv.disk.spoilHeader(r); ok {
+				done = append(done, d)
+			}
+		}
 		if len(done) == 0 {
 			return nil
 		}
@@ -129,6 +141,11 @@ func (s *run) damageMidway(sv *server) *repair.Report {
 			s.fail("repair", "one wrong bit, %+v, costs something: %+v", done[0], report)
 		}
 		if report.Obstacle == "" && (!report.Loses() || s.midway.lossy && s.bearable(report)) {
+			for _, d := range done {
+				if d.header {
+					s.stats.RepairedHeaders++
+				}
+			}
 			s.log("midway: damaged %+v; needed %v, refused %v, loses %v", done, report.Needed, report.Refused, report.Loses())
 			return report
 		}
@@ -137,17 +154,6 @@ func (s *run) damageMidway(sv *server) *repair.Report {
 		}
 	}
 	return nil
-}
-
-// bearable reports whether all that is lost are batches of the model's topics.
-func (s *run) bearable(report *repair.Report) bool {
-	for i := range report.Partitions {
-		pr := &report.Partitions[i]
-		if p := s.lossOf(pr); p == nil || pr.Rebuilt || pr.Problem != "" {
-			return false
-		}
-	}
-	return report.Metadata == nil
 }
 
 // lossOf finds the partition of a report, nil if the model knows none.
@@ -161,6 +167,8 @@ func (s *run) lossOf(pr *repair.PartitionReport) *part {
 
 // giveUp has the model forget what a report gives up, and nothing else.
 func (s *run) giveUp(report *repair.Report) {
+	s.giveUpGroups(report)
+	s.giveUpLetters(report)
 	for i := range report.Partitions {
 		pr := &report.Partitions[i]
 		p := s.lossOf(pr)
@@ -170,8 +178,14 @@ func (s *run) giveUp(report *repair.Report) {
 		g := &given{end: 1 << 62, holes: pr.Holes}
 		if pr.Lost != nil {
 			g.end = ident.Offset(pr.End)
+			s.giveUpProcessed(p, g.end)
 			// What moved its borders may be among it.
 			p.told, p.tier, p.hw = nil, tierSeen{}, min(p.hw, g.end)
+			p.start, p.deleteUpTo = min(p.start, g.end), min(p.deleteUpTo, g.end)
+			s.store.mayNameAgain(p)
+		}
+		if pr.Uploads {
+			s.store.mayForget(p)
 		}
 		s.log("midway: %s ends at %d, lost %+v, holes %v", p.name, pr.End, pr.Lost, pr.Holes)
 		p.giveUp(g)
@@ -187,15 +201,20 @@ func (s *run) giveUp(report *repair.Report) {
 // there, and which batches that concerns.
 func (p *part) giveUp(g *given) {
 	p.cut, p.layout = true, layout{bases: map[ident.Offset]bool{}}
+	p.holes = append(p.holes, g.holes...)
 	p.bases = slices.DeleteFunc(p.bases, func(o ident.Offset) bool { return !g.keeps(o) })
-	for o := range p.acked { // order: deletions only
+	for o, v := range p.values { // order: a sum, and deletions
 		if !g.keeps(o) {
-			delete(p.acked, o)
+			if p.acked[o] == nil {
+				p.givenBytes += int64(len(p.bySum[v.sum].bytes))
+			}
+			delete(p.values, o)
 		}
 	}
-	for o := range p.values { // order: deletions only
+	for o, b := range p.acked { // order: a sum, and deletions
 		if !g.keeps(o) {
-			delete(p.values, o)
+			p.givenBytes += int64(len(b.bytes))
+			delete(p.acked, o)
 		}
 	}
 	for _, b := range p.bySum { // order: each is looked at by itself
@@ -211,6 +230,8 @@ type spoiled struct {
 	name string
 	off  int64
 	old  []byte
+
+	header bool // of a file of the log
 }
 
 // spoil changes one bit of a proven write or of a batch in a segment, or, with
@@ -243,7 +264,28 @@ func (d *disk) spoil(r *rand.Rand, lossy bool) (spoiled, bool) {
 		b[1] ^= 32
 	}
 	d.put(name, off+at, b)
-	return spoiled{name, off + at, old}, true
+	return spoiled{name: name, off: off + at, old: old}, true
+}
+
+// spoilHeader changes one bit of the header of a log file. It reports false if there
+// is none.
+func (d *disk) spoilHeader(r *rand.Rand) (spoiled, bool) {
+	var names []string
+	for _, e := range d.list("wal") {
+		if strings.HasSuffix(e.Name, ".wal") {
+			names = append(names, "wal/"+e.Name)
+		}
+	}
+	if len(names) == 0 {
+		return spoiled{}, false
+	}
+	name, off := names[r.IntN(len(names))], r.Int64N(80)
+	old := d.get(name, off, 1)
+	if len(old) == 0 {
+		return spoiled{}, false
+	}
+	d.put(name, off, []byte{old[0] ^ 1<<r.IntN(8)})
+	return spoiled{name: name, off: off, old: old, header: true}, true
 }
 
 // someBatch chooses a batch of a closed segment, without what no checksum covers:

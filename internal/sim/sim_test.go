@@ -134,9 +134,25 @@ var foundWithout = map[uint64]string{
 	322956: "rare,groups,clock,together,storefails,kill",
 }
 
+// Seeds with a repair that loses something beside a cold tier, chains and groups
+// that found something.
+var foundWithLosses = map[uint64]string{
+	406:  "a segment that a repair made smaller was not in the cold tier any more after a replay",
+	891:  "records that were wiped behind others, in the last write of a log file, were taken for padding",
+	3765: "a repair raised the chain generation of a state, and the entries behind it were refused",
+}
+
+func TestSeedsWithLossesThatFoundSomething(t *testing.T) {
+	for seed, what := range foundWithLosses {
+		if r := Run(seed, nil); r.Violation != nil {
+			t.Errorf("%s: %s", what, report(&r))
+		}
+	}
+}
+
 func TestSeedsThatFoundSomethingWithLess(t *testing.T) {
 	for seed, without := range foundWithout {
-		features := strings.FieldsFunc(without, func(r rune) bool { return r == ',' })
+		features := strings.FieldsFunc(without+",losses", func(r rune) bool { return r == ',' })
 		if r := runPlain(seed, features, nil); r.Violation != nil {
 			t.Error(report(&r))
 		}
@@ -184,7 +200,7 @@ var foundWithSmall = map[uint64]string{
 
 func TestSeedsWithSmallDisksThatFoundSomething(t *testing.T) {
 	for seed, what := range foundWithSmall {
-		if r := RunWithout(seed, []string{"groups", "rare"}, nil); r.Violation != nil {
+		if r := RunWithout(seed, []string{"groups", "rare", "losses"}, nil); r.Violation != nil {
 			t.Errorf("%s: %s", what, report(&r))
 		}
 	}
@@ -192,7 +208,7 @@ func TestSeedsWithSmallDisksThatFoundSomething(t *testing.T) {
 
 func TestSeedsOfSeveralNodesThatFoundSomething(t *testing.T) {
 	for seed, what := range foundWithNodes {
-		if r := RunWithout(seed, []string{"groups", "small", "rare"}, nil); r.Violation != nil {
+		if r := RunWithout(seed, []string{"groups", "small", "rare", "losses"}, nil); r.Violation != nil {
 			t.Errorf("%s: %s", what, report(&r))
 		}
 	}

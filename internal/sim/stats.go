@@ -24,6 +24,11 @@ type RareStats struct {
 	Lags                                                             int // times that a node was cut off to fall behind
 	AdoptionsBegun, AdoptionsExtended, AdoptionsAbandoned, Adoptions int // of another replica's state
 
+	RepairsLost                            int // repairs that lost something, and the load went on
+	LostWithTier, LostOffsets, LostLetters int // of these, where that was of a partition with objects, of groups, of dead letters
+	RepairedHeaders                        int // headers of files of the log that were damaged too
+	NamedAgain                             int // times that a manifest named an object which was gone for that
+
 	OneWayCuts, FramesTwice, FramesLate                  int
 	StoreFails, AnswersLost, StoreHalf, StoreLate, Stale int // operations of the object store; Stale: objects that a list hid or made up
 }

@@ -368,6 +368,9 @@ func (st *store) remove(id manifest.ID) {
 	}
 	st.s.checkRemoval(o)
 	delete(st.objects, id)
+	if p := st.s.model.part(o.id); p != nil {
+		p.removed[id] = true
+	}
 	st.gone = append(st.gone, ghost{o, st.s.now})
 	st.s.stats.ObjectsDeleted++
 	st.s.log("store: %s is deleted", o.key)

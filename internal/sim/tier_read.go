@@ -65,7 +65,7 @@ func (s *run) hold(p *part, b *broker, o *object) {
 // goneTooSoon: S3. An object is there for the grace after a manifest named it, for
 // who looked at the manifest then.
 func (s *run) goneTooSoon(p *part, b *broker, o *object, since time.Time) {
-	gone := b.lives() && s.store.objects[o.segment.ID] == nil
+	gone := b.lives() && s.store.objects[o.segment.ID] == nil && !p.lacks[o.segment.ID]
 	// The grace counts from when the entry, or command, was proposed, by wall
 	// clocks: one that is set forward shortens it.
 	end := o.unnamed

@@ -42,6 +42,7 @@ var features = []feature{
 	{"chains", func(p *plan) { p.chains = false }},
 	{"consumers", func(p *plan) { p.consumers = 0 }},
 	{"repair", func(p *plan) { p.repair = false }},
+	{"losses", func(*plan) {}},
 	{"midway", func(*plan) {}},
 	{"groups", func(*plan) {}},
 	{"lag", func(*plan) {}},
