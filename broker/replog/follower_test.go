@@ -440,7 +440,26 @@ func TestMessagesFitTheLogOfOthers(t *testing.T) {
 // A group without a quorum applies nothing, and must not keep the write-ahead log
 // of the others from being freed (G5); it loses nothing by that.
 func TestGroupWithoutQuorumDoesNotHoldTheLog(t *testing.T) {
-	f := newFollower(t, nil)
+	t.Run("four files", func(t *testing.T) { withoutQuorum(t, 0, nil) })
+	t.Run("at the end of a first file that leaves no room for a third", func(t *testing.T) {
+		withoutQuorum(t, 110<<10, func(c *Config) {
+			c.WAL.FirstFileBytes, c.WAL.FileBytes, c.WAL.BytesMax = 128<<10, 256<<10, 512<<10
+		})
+	})
+}
+
+// withoutQuorum gives a group entries that are never committed, behind so many bytes
+// of the write-ahead log, and fills that again and again.
+func withoutQuorum(t *testing.T, behind int64, set func(*Config)) {
+	f := newFollower(t, set)
+	for f.e.wal.Tail() < behind {
+		if err := f.e.Propose(aloneID, []byte(strings.Repeat("y", 2000)), nil, false); err != nil {
+			t.Fatal(err)
+		}
+		f.work()
+	}
+	f.e.Checkpoint()
+	f.tick()
 	f.append(1, 1, 0, 0, 0, entries(0, 1, 3, 3000))
 	f.work()
 	at := f.group().low(0)

@@ -41,10 +41,11 @@ func (e *Engine) copyForward() {
 
 // copies returns what copyForward would take, and whether it would copy at all.
 func (e *Engine) copies(held int64) (bytes int64, worth bool) {
-	if e.wal.Debt() >= e.c.WAL.BytesMax/2 {
+	all := e.wal.Capacity()
+	if e.wal.Debt() >= all/2 {
 		bytes = e.idleBytes(held)
 	}
-	return bytes, bytes > 0 && bytes <= e.c.WAL.BytesMax/4
+	return bytes, bytes > 0 && bytes <= all/4
 }
 
 // idleBytes returns what copies of everything that stands would take.

@@ -139,6 +139,15 @@ func (l *Log) MayGrow() bool {
 	return len(l.spares) > 0 || l.allocated+l.s.FileBytes <= l.s.BytesMax
 }
 
+// Capacity returns how many bytes the files of the log may have together: less than
+// Settings.BytesMax if those that are there leave no room for a whole one.
+func (l *Log) Capacity() int64 {
+	if l.MayGrow() {
+		return l.s.BytesMax
+	}
+	return min(l.allocated, l.s.BytesMax)
+}
+
 // Do makes the file. It blocks.
 func (p *Prepare) Do() error {
 	f, err := makeFile(p.fs, p.dir, p.head, p.spare, true)
