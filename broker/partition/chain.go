@@ -192,8 +192,10 @@ func (p *Partition) turnAway(a *Append, q sequence, err error) {
 // is lifted.
 func (p *Partition) overtake(id int64, m mark) {
 	c := &p.chains
-	if c.running != nil && c.running.sequence().follows(id, m) {
-		c.running.late = true
+	if f := p.flight[id]; f != nil {
+		for _, a := range f.batches {
+			a.late = a.late || a.sequence().follows(id, m)
+		}
 	}
 	var kept, late []*Append
 	for _, a := range c.line {

@@ -146,3 +146,35 @@ func TestForgottenProducerLeavesNoMark(t *testing.T) {
 	h.apply(1)
 	next.is(t, 2, false, nil)
 }
+
+// A batch is dropped when the next one is in flight already, and both come again:
+// the retry of the second stands behind that of the first, and does not share the
+// refusal of its original, which an ordinary client would take for the end.
+func TestRetriesInOrderOutliveTheirDoomedOriginals(t *testing.T) {
+	for name, end := range map[string]func(h *harness){
+		"refused when applied": func(h *harness) { h.apply(1) },
+		"dropped":              func(h *harness) { h.drop(replog.ErrNoSpace) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.produce(spec{id: 7})
+			h.apply(1)
+			first, second := h.produce(spec{id: 7, seq: 1}), h.produce(spec{id: 7, seq: 2})
+			h.drop(replog.ErrNoSpace)
+			first.is(t, 0, false, ErrNoSpace)
+			first, again := h.produce(spec{id: 7, seq: 1}), h.produce(spec{id: 7, seq: 2})
+			third := h.produce(spec{id: 7, seq: 3})
+			end(h) // of the original of the second
+			if second.answers != 1 || second.Err == nil {
+				t.Fatalf("%d answers, %v", second.answers, second.Err)
+			}
+			fourth := h.produce(spec{id: 7, seq: 4})
+			h.apply(-1)
+			first.is(t, 1, false, nil)
+			again.is(t, 2, false, nil)
+			third.is(t, 3, false, nil)
+			fourth.is(t, 4, false, nil)
+			h.same()
+		})
+	}
+}

@@ -35,7 +35,7 @@ type Append struct {
 
 	same     []*Append // duplicates that wait for this one
 	answered bool
-	late     bool  // runs, and the one before it that was refused comes again
+	late     bool  // the one before it was refused and comes again, behind it
 	size     int64 // admitted with
 	emits    int64 // bytes of its emissions
 }
@@ -215,7 +215,8 @@ func (p *Partition) sequenced(a *Append, q sequence) bool {
 	return false
 }
 
-// original returns the batch in flight that has the same sequences, or nil.
+// original returns the batch in flight that has the same sequences, or nil. One
+// that is late will be refused: its retry, which comes in order, is another.
 func (p *Partition) original(q sequence) *Append {
 	f := p.flight[q.id]
 	if f == nil || f.epoch != q.epoch {
@@ -274,6 +275,10 @@ func (p *Partition) Dropped(token any, err error) {
 		}
 		p.landed(t)
 		if mutant.On(mutant.DroppedUnanswered) {
+			return
+		}
+		if t.late { // its retry stands behind the batch that this one would be a gap to
+			t.finish(proposeError(err))
 			return
 		}
 		p.refuse(t, t.sequence(), proposeError(err))

@@ -132,6 +132,9 @@ var foundWithout = map[uint64]string{
 	// A log whose first file was smaller got full before its idle entries were copied.
 	1001757: "rare,topics=1,repair,groups,lag,admin,until=5.875s",
 
+	// A retry in order shared the fate of its original, which a dropped batch before it had doomed.
+	1006875: "netlost,pause,clock,keep=1MiB,storefails,tear",
+
 	// The indexes of a copy had no room on disk when it could not be given up any more.
 	320849: "rare,groups",
 	322956: "rare,groups,clock,together,storefails,kill",
