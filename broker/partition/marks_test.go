@@ -178,3 +178,21 @@ func TestRetriesInOrderOutliveTheirDoomedOriginals(t *testing.T) {
 		})
 	}
 }
+
+// A batch that was refused and then appended, as through another leader, leaves a
+// mark; the next refusal of its producer replaces it.
+func TestStaleMarkGivesWay(t *testing.T) {
+	h := newHarness(t)
+	h.produce(spec{id: 7})
+	h.apply(1)
+	h.p.Refused(spec{id: 7, seq: 1}.header(t))
+	if err := h.entry(NewEntry(spec{id: 7, seq: 1}.build(t), 1000, 0, nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	h.p.Refused(spec{id: 7, seq: 2}.header(t))
+	h.produce(spec{id: 7, seq: 3}).is(t, 0, false, ErrOutOfOrder)
+	a, b := h.produce(spec{id: 7, seq: 2}), h.produce(spec{id: 7, seq: 3})
+	h.apply(2)
+	a.is(t, 2, false, nil)
+	b.is(t, 3, false, nil)
+}

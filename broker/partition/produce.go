@@ -129,7 +129,7 @@ type inflight struct {
 func (p *Partition) Produce(a *Append) {
 	q := a.sequence()
 	if err := p.serving(); err != nil {
-		p.marks.add(q) // it may lead before the producer's next batch is here
+		p.mark(q) // it may lead before the producer's next batch is here
 		a.finish(err)
 		return
 	}
@@ -232,8 +232,17 @@ func (p *Partition) original(q sequence) *Append {
 
 // refuse answers a batch that is not proposed, and marks it (P3).
 func (p *Partition) refuse(a *Append, q sequence, err error) {
-	p.marks.add(q)
+	p.mark(q)
 	a.finish(err)
+}
+
+// mark marks a refused batch. An older mark whose batch was appended after all
+// marks nothing any more.
+func (p *Partition) mark(q sequence) {
+	if m, ok := p.marks.byID[q.id]; ok && p.producers.passed(q.id, m) {
+		p.marks.lift(q.id)
+	}
+	p.marks.add(q)
 }
 
 // Refused tells the sequencer that a batch was refused before it reached
@@ -242,7 +251,7 @@ func (p *Partition) refuse(a *Append, q sequence, err error) {
 func (p *Partition) Refused(h record.Header) {
 	q := sequence{id: h.ProducerID, epoch: h.ProducerEpoch, first: h.BaseSequence, last: h.LastSequence()}
 	if p.original(q) == nil {
-		p.marks.add(q)
+		p.mark(q)
 	}
 }
 
