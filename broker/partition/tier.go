@@ -192,10 +192,15 @@ type commitToken struct {
 
 // CommitUpload proposes that an uploaded and verified segment counts. done is
 // called once, on the owner. Without an error accepted tells whether the
-// manifest names it now; if it does not, the object is garbage. After an error
-// that is not known, and the object must stay. now is in ms.
+// manifest names it now; if it does not, the object is garbage. So it is if the
+// replica does not lead any more: nothing is proposed then. After an error that is
+// not known, and the object must stay. now is in ms.
 func (p *Partition) CommitUpload(s manifest.Segment, now int64, done func(accepted bool, err error)) {
-	if err := p.serving(); err != nil {
+	switch err := p.serving(); {
+	case errors.Is(err, ErrNotLeader):
+		done(false, nil)
+		return
+	case err != nil:
 		done(false, err)
 		return
 	}

@@ -246,6 +246,18 @@ func TestLostCommitIsAnError(t *testing.T) {
 	h.upload()
 }
 
+// S3: an upload that ends when its replica leads no more is known to be garbage,
+// since its commit is not even proposed.
+func TestUploadOfADeposedLeaderIsGarbage(t *testing.T) {
+	h := newTiered(t)
+	h.site.work(true)
+	u, _ := h.p.NextUpload(2000, tieredUpkeep().Tier)
+	h.p.Unlead()
+	if c := h.commit(object(u)); c.answers != 1 || c.accepted || c.err != nil || len(h.log.items) != 0 {
+		t.Fatalf("%+v, %d proposals", c, len(h.log.items))
+	}
+}
+
 // S3: a segment becomes a tombstone when the log start passes it, and is
 // forgotten when its object is deleted.
 func TestS3TombstonesFollowTheLogStart(t *testing.T) {

@@ -135,6 +135,12 @@ var foundWithout = map[uint64]string{
 	// A retry in order shared the fate of its original, which a dropped batch before it had doomed.
 	1006875: "netlost,pause,clock,keep=1MiB,storefails,tear",
 
+	// A stale mark hid the refusal of a batch, and the next one passed it.
+	1001474: "groups,syncdir,grow,storefails,sync,keep,until=33.448s",
+
+	// An upload that ended when its broker led no more stayed as an orphan.
+	1000473: "groups",
+
 	// The indexes of a copy had no room on disk when it could not be given up any more.
 	320849: "rare,groups",
 	322956: "rare,groups,clock,together,storefails,kill",
