@@ -131,9 +131,6 @@ func costOfRound(bytes int64) int64 {
 	return (bytes/wal.Block + 4) * wal.Block
 }
 
-// costOfNext is what the checkpoint after one of that cost may take: states grow.
-func costOfNext(cost int64) int64 { return cost + (cost/4+wal.Block)/wal.Block*wal.Block }
-
 // roomForRound takes space for a round. One that cannot be written to its end
 // would block the queue for ever, so a round that frees no file must leave
 // space for one that does, unless another file can be made for that.
@@ -142,7 +139,7 @@ func (e *Engine) roomForRound() bool {
 	if another := e.wal.MayGrow() && e.roomForFile(); !another {
 		free, copies := e.wouldFree()
 		if keep = copies; !free {
-			keep = costOfNext(e.roundCost)
+			keep = e.roundCost
 		}
 	}
 	if !e.reserveBlocks(e.roundCost + keep) {

@@ -23,7 +23,7 @@ func (e *Engine) copyForward() {
 	if free, _ := e.wouldFree(); !free {
 		// Another group holds the file for now: what a checkpoint takes that lets
 		// it go must be left.
-		keep := bytes + costOfNext(e.roundCost)
+		keep := bytes + e.roundCost
 		if !e.reserveBlocks(keep) {
 			return
 		}

@@ -179,7 +179,7 @@ func TestCopiesLeaveRoomForTheNextCheckpoint(t *testing.T) {
 	}
 	copies, _ := f.e.copies(f.e.wal.OldestClosedEnd())
 	var held int64
-	for f.e.wal.Left(0) >= copies+costOfNext(f.e.roundCost)+wal.Block {
+	for f.e.wal.Left(0) >= copies+f.e.roundCost+wal.Block {
 		if !f.e.wal.Reserve(wal.Block, true) {
 			t.Fatal("no room")
 		}
