@@ -6,6 +6,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 
 	"github.com/varvelog/varve/broker/wal"
 	"github.com/varvelog/varve/internal/ident"
@@ -233,8 +234,19 @@ func (g *group) notice(m Message) {
 }
 
 // backed reports whether most replicas have room for clients: an entry that most
-// cannot take would hold up all behind it, and with them what frees space.
+// cannot take would hold up all behind it, and with them what frees space. One that
+// needs a copy of the log first takes nothing until it has it, and on a full disk it
+// may never.
 func (g *group) backed() bool {
-	n := len(g.store.conf.Voters)
-	return n-len(g.shorts) > n/2
+	if len(g.shorts) == 0 {
+		return true
+	}
+	n, lacking := len(g.store.conf.Voters), len(g.shorts)
+	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+		copies := pr.State == tracker.StateSnapshot || pr.Match < g.store.dropped
+		if copies && !g.shorts[ident.ReplicaID(id)] && id != uint64(g.replica) {
+			lacking++
+		}
+	})
+	return n-lacking > n/2
 }

@@ -194,6 +194,16 @@ func TestReplicaWithoutRoomGetsASnapshot(t *testing.T) {
 	if snapshots == 0 {
 		t.Fatal("it gets none")
 	}
+	// Until it has that it backs nothing, whatever room it says it has.
+	f.says(1, false)
+	f.says(3, true)
+	if err := f.e.Propose(followed, []byte("y"), nil, false); !errors.Is(err, ErrNoSpace) {
+		t.Fatalf("one has no room, and one no log: %v", err)
+	}
+	f.says(3, false)
+	if err := f.e.Propose(followed, []byte("y"), nil, false); err != nil {
+		t.Fatalf("one has room again: %v", err)
+	}
 }
 
 // A term is begun, or a vote given, only if there is room for it in the

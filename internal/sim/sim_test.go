@@ -141,6 +141,9 @@ var foundWithout = map[uint64]string{
 	// A checkpoint that would have freed the disk waited for more room than it needs.
 	1105162: "groups",
 
+	// One of three had a full disk, and one no room for the copy that it needed first.
+	1105556: "consumers,groups,storefails,sync,tear,keep",
+
 	// An upload that ended when its broker led no more stayed as an orphan.
 	1000473: "groups",
 
