@@ -74,8 +74,10 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 		p.group.state.machine = p.machine.encode()
 		in.moved = true
 	}
-	if _, tiered := p.topic.Configs.Get("remote.storage.enable"); tiered { // segments may end elsewhere when they are made again
-		p.report.Uploads = check.moved && len(check.lost) > 0 || p.group.lost != nil
+	if _, tiered := p.topic.Configs.Get("remote.storage.enable"); tiered {
+		// Segments may end elsewhere when they are made again. And an older checkpoint
+		// knows nothing of those that left the disk since: they count as lost.
+		p.report.Uploads = len(check.lost) > 0 || p.group.lost != nil
 	}
 	in.generation = max(in.generation, p.generation)
 	if p.replicas > 1 && (p.group.lost != nil || len(check.rewrites) > 0) {
