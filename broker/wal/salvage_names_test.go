@@ -32,22 +32,9 @@ func TestSalvageDoubtsDamagedNames(t *testing.T) {
 		mustWrite(t, l, Record{Kind: KindProof})
 		base := l.cur.head.base
 		l.Close()
-		f, err := fs.Open("wal/" + fileName(1))
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, at := range c.at {
-			var b [1]byte
-			off := damaged - base + writeHeader + at
-			if _, err := f.ReadAt(b[:], off); err != nil {
-				t.Fatal(err)
-			}
-			b[0] ^= 3
-			if _, err := f.WriteAt(b[:], off); err != nil {
-				t.Fatal(err)
-			}
+			change(t, fs, "wal/"+fileName(1), damaged-base+writeHeader+at, 1, func(b []byte) { b[0] ^= 3 })
 		}
-		f.Close()
 		s, err := Salvage(fs, smallSettings(1), appliedAt)
 		if err != nil || len(s.Groups) != 2 || len(s.Holes) != 1 {
 			t.Fatalf("%s: %+v, %v", name, s, err)
@@ -82,14 +69,7 @@ func TestSalvageTakesNoLostRecordForPadding(t *testing.T) {
 	mustWrite(t, l, Record{Kind: KindProof})
 	base := l.cur.head.base
 	l.Close()
-	f, err := fs.Open("wal/" + fileName(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteAt(make([]byte, last.size()), damaged-base+writeHeader+first.size()); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
+	change(t, fs, "wal/"+fileName(1), damaged-base+writeHeader+first.size(), last.size(), func(b []byte) { clear(b) })
 	s, err := Salvage(fs, smallSettings(1), appliedAt)
 	if err != nil || len(s.Holes) != 1 || !s.Doubt(2) || len(s.Groups[0].Entries) != 6 {
 		t.Fatalf("%+v, %v", s, err)
@@ -115,18 +95,11 @@ func TestSalvageOfAFilesLastWrite(t *testing.T) {
 			mustWrite(t, l, Record{Kind: KindProof})
 		}
 		l.Close()
-		f, err := fs.Open("wal/" + fileName(1))
-		if err != nil {
-			t.Fatal(err)
-		}
 		off, n := damaged-base+writeHeader, first.size()
 		if head {
 			off, n = off-writeHeader, n+writeHeader
 		}
-		if _, err := f.WriteAt(make([]byte, n), off); err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
+		change(t, fs, "wal/"+fileName(1), off, n, func(b []byte) { clear(b) })
 		s, err := Salvage(fs, set, appliedAt)
 		if err != nil || len(s.Groups) != 2 || !s.Doubt(2) || s.Doubt(1) || len(s.Groups[0].Entries) != 7 {
 			t.Errorf("header %v: %+v, %v", head, s, err)
