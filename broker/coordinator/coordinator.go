@@ -101,23 +101,22 @@ func entropy() (b [16]byte) {
 // coordinator's goroutine or at once. f must not block, and must not use the
 // shard after it returned.
 func (c *Coordinator) Do(groupID string, f func(now time.Time, s *group.Shard, err error)) {
-	c.request(func(err error) {
-		if err != nil {
-			f(time.Time{}, nil, err)
-			return
-		}
-		c.core.Do(c.h.Now(), groupID, f)
-	})
+	c.shard(c.core.Do, groupID, f)
 }
 
 // Read is Do for what tells committed offsets; see Core.Read.
 func (c *Coordinator) Read(groupID string, f func(now time.Time, s *group.Shard, err error)) {
+	c.shard(c.core.Read, groupID, f)
+}
+
+// shard has the core get the shard of a group in one of its ways.
+func (c *Coordinator) shard(get func(now time.Time, groupID string, f func(time.Time, *group.Shard, error)), groupID string, f func(time.Time, *group.Shard, error)) {
 	c.request(func(err error) {
 		if err != nil {
 			f(time.Time{}, nil, err)
 			return
 		}
-		c.core.Read(c.h.Now(), groupID, f)
+		get(c.h.Now(), groupID, f)
 	})
 }
 
