@@ -97,6 +97,9 @@ func New(kind Kind, time int64, header, payload int) (b, h, p []byte) {
 // then on the bytes must not change.
 func Seal(b []byte) { binary.LittleEndian.PutUint32(b[12:], checksum(b)) }
 
+// TimeOf returns the time of an entry that New made.
+func TimeOf(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b[16:])) }
+
 // Build makes a sealed entry from copies of header and payload.
 func Build(kind Kind, time int64, header, payload []byte) []byte {
 	b, h, p := New(kind, time, len(header), len(payload))
@@ -136,5 +139,5 @@ func ParseOwn(b []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("%w: lengths %d and %d in %d bytes", ErrDamaged, h, p, len(b))
 	}
 	at := HeaderBytes + h
-	return Entry{Kind: Kind(b[1]), Time: int64(le.Uint64(b[16:])), Header: b[HeaderBytes:at:at], Payload: b[at:]}, nil
+	return Entry{Kind: Kind(b[1]), Time: TimeOf(b), Header: b[HeaderBytes:at:at], Payload: b[at:]}, nil
 }

@@ -163,6 +163,46 @@ func TestProducerExpiry(t *testing.T) {
 	h.same()
 }
 
+// A producer that has batches in flight is not forgotten: they may have waited for
+// longer than its time, and what was proposed behind the first one it ever had here
+// would be taken for what follows a lost one.
+func TestProducerInFlightIsNotForgotten(t *testing.T) {
+	for name, forget := range map[string]func(h *harness){
+		"expiry": func(h *harness) {
+			u := Upkeep{ProducerExpiryMs: 500}
+			u.Retention.Ms, u.Retention.Bytes, u.Retention.SegmentMs, u.Retention.ActiveSinceMs = -1, -1, -1, -1
+			h.p.Maintain(5000, u)
+		},
+		"shedding": func(h *harness) { h.p.ShedProducers(5000, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.produce(spec{id: 8})
+			h.apply(1)
+			// What forgets producers may come before the batches that wait for space.
+			first, second := h.produce(spec{id: 7}), h.produce(spec{id: 7, seq: 1})
+			forget(h)
+			if len(h.log.items) != 2 {
+				t.Fatalf("%d proposals while the first is in flight", len(h.log.items))
+			}
+			h.apply(1)
+			forget(h)
+			if len(h.log.items) != 1 {
+				t.Fatalf("%d proposals while the second is in flight", len(h.log.items))
+			}
+			h.apply(1)
+			first.is(t, 1, false, nil)
+			second.is(t, 2, false, nil)
+			forget(h)
+			h.apply(1)
+			if len(h.p.producers.byID) != 0 {
+				t.Fatal("not forgotten")
+			}
+			h.same()
+		})
+	}
+}
+
 func reseal(b []byte, change func([]byte)) []byte {
 	b = bytes.Clone(b)
 	change(b)

@@ -104,6 +104,14 @@ func (a *Append) markContinues() {
 	entry.Seal(a.Entry)
 }
 
+// time returns the time of the batch's entry, also of one that is not made yet.
+func (a *Append) time() int64 {
+	if a.Entry == nil {
+		return a.Time
+	}
+	return entry.TimeOf(a.Entry)
+}
+
 func (a *Append) sequence() sequence {
 	return sequence{id: a.Header.ProducerID, epoch: a.Header.ProducerEpoch, first: a.Header.BaseSequence, last: a.Header.LastSequence()}
 }

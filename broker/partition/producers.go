@@ -170,11 +170,14 @@ func (p *producer) size() int64 {
 }
 
 // cutoff returns the least time such that the producers whose last entry's time is
-// below it take at least so many bytes, and how many they take.
-func (s *producers) cutoff(bytes int64) (before, shed int64) {
+// below it take at least so many bytes, and how many they take. Only those count
+// whose time is below most.
+func (s *producers) cutoff(bytes, most int64) (before, shed int64) {
 	all := make([]*producer, 0, len(s.byID))
 	for _, p := range s.byID { // order: sorted below
-		all = append(all, p)
+		if p.time < most {
+			all = append(all, p)
+		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].time < all[j].time })
 	for i, p := range all {

@@ -42,7 +42,7 @@ func TestCutoff(t *testing.T) {
 	for _, c := range []struct{ bytes, before, shed int64 }{
 		{1, 101, 2 * one}, {2 * one, 101, 2 * one}, {2*one + 1, 102, 4 * one}, {10 * one, 105, 10 * one}, {1 << 40, 105, 10 * one},
 	} {
-		if before, shed := s.cutoff(c.bytes); before != c.before || shed != c.shed {
+		if before, shed := s.cutoff(c.bytes, 1000); before != c.before || shed != c.shed {
 			t.Errorf("cutoff(%d) = %d, %d; want %d, %d", c.bytes, before, shed, c.before, c.shed)
 		}
 	}

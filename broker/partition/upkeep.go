@@ -2,6 +2,7 @@ package partition
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/varvelog/varve/broker/entry"
 	"github.com/varvelog/varve/broker/storage"
@@ -109,9 +110,28 @@ func (p *Partition) Maintain(now int64, u Upkeep) {
 	}
 	p.maintainTier(now, u.Tier)
 	before := now - u.ProducerExpiryMs
-	if oldest, ok := p.producers.oldest(); ok && oldest < before {
+	if oldest, ok := p.producers.oldest(); ok && oldest < before && oldest < p.sparing() {
+		before = min(before, p.sparing())
 		p.propose(&p.expiring, tokenExpiry, entry.ProducerExpiry, now, binary.LittleEndian.AppendUint64(nil, uint64(before)), nil)
 	}
+}
+
+// sparing returns a time such that forgetting the producers whose last entry's time
+// is below it forgets none that has batches in flight: they may have waited for
+// longer than that, and the entry that forgets producers may come before one of
+// them. If the producer was not known when that one was proposed, it would be
+// refused for ever (continues).
+func (p *Partition) sparing() int64 {
+	least := int64(math.MaxInt64)
+	for id, f := range p.flight { // order: a minimum
+		if known := p.producers.byID[id]; known != nil {
+			least = min(least, known.time)
+		}
+		for _, a := range f.batches {
+			least = min(least, a.time())
+		}
+	}
+	return least
 }
 
 // ProducerBytes returns what the state of producers takes in a checkpoint.
@@ -125,7 +145,10 @@ func (p *Partition) ShedProducers(now, bytes int64) int64 {
 	if p.expiring || p.serving() != nil || len(p.producers.byID) == 0 {
 		return 0
 	}
-	before, shed := p.producers.cutoff(bytes)
+	before, shed := p.producers.cutoff(bytes, p.sparing())
+	if shed == 0 {
+		return 0
+	}
 	p.propose(&p.expiring, tokenExpiry, entry.ProducerExpiry, now, binary.LittleEndian.AppendUint64(nil, uint64(before)), nil)
 	if !p.expiring {
 		return 0

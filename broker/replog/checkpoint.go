@@ -46,9 +46,6 @@ func (e *Engine) advanceRound() {
 			return
 		}
 		if !e.roomForRound() {
-			if e.roomForFile() {
-				e.wal.Overdraw(true)
-			}
 			return
 		}
 		e.beginRound()
@@ -131,18 +128,31 @@ func costOfRound(bytes int64) int64 {
 	return (bytes/wal.Block + 4) * wal.Block
 }
 
+// What the write-ahead log may take beyond its limit for a checkpoint that does not
+// fit: a file, and one more if it would free one, for copies of idle entries may
+// take more than was kept for checkpoints.
+const (
+	overdraft       = 1
+	overdraftToFree = 2
+)
+
 // roomForRound takes space for a round. One that cannot be written to its end
 // would block the queue for ever, so a round that frees no file must leave
 // space for one that does, unless another file can be made for that.
 func (e *Engine) roomForRound() bool {
-	keep := int64(0)
+	keep, files := int64(0), overdraft
 	if another := e.wal.MayGrow() && e.roomForFile(); !another {
 		free, copies := e.wouldFree()
 		if keep = copies; !free {
 			keep = e.roundCost
+		} else {
+			files = overdraftToFree
 		}
 	}
 	if !e.reserveBlocks(e.roundCost + keep) {
+		if e.roomForFile() {
+			e.wal.Overdraw(files)
+		}
 		return false
 	}
 	e.wal.Unreserve(keep)
@@ -344,7 +354,7 @@ func (r *round) finish() {
 	e.round, e.roundEnded = nil, e.now
 	e.stats.Checkpoints++
 	e.garbage = append(e.garbage, e.wal.Advance(r.low)...)
-	e.wal.Overdraw(false)
+	e.wal.Overdraw(0)
 	for _, g := range r.captured {
 		g.last, g.captured, g.lastIndex = g.capState, state{}, g.capIndex
 		g.forget(g.lastIndex)

@@ -26,7 +26,7 @@
 //     and of a generation that no earlier use of it had. What stands in it of an
 //     earlier use is neither read nor taken for a torn write or a proof.
 //  9. Files of the log and spare files together take at most Settings.BytesMax,
-//     and one file more while Overdraw allows it.
+//     and as many files more as Overdraw allows.
 //
 // Concurrency: a Log belongs to one goroutine at a time. Write.Do, Prepare.Do
 // and Garbage.Remove may run on another one while the owner goes on.

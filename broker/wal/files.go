@@ -107,10 +107,7 @@ func fillZeros(f vfs.File, size int64) error {
 // PrepareDone.
 func (l *Log) Prepare() *Prepare {
 	used := l.cur.off > min(16*Block, l.cur.head.size/2) || len(l.queue) > 0 || l.wanting
-	most := l.s.BytesMax
-	if l.overdrawn {
-		most += l.s.FileBytes
-	}
+	most := l.s.BytesMax + int64(l.overdraft)*l.s.FileBytes
 	full := len(l.spares) == 0 && l.allocated+l.s.FileBytes > most
 	if l.failed != nil || l.next != nil || l.preparing || !used || full {
 		return nil
@@ -123,14 +120,14 @@ func (l *Log) Prepare() *Prepare {
 	}}
 }
 
-// Overdraw allows one file beyond Settings.BytesMax, or forbids it again: a
+// Overdraw allows so many files beyond Settings.BytesMax, 0 forbids them again: a
 // checkpoint that does not fit is the only thing that frees space, and restarts
 // in a row use up what was kept for it.
-func (l *Log) Overdraw(on bool) {
-	if on && !l.overdrawn {
+func (l *Log) Overdraw(files int) {
+	if files > l.overdraft {
 		l.wanting = true
 	}
-	l.overdrawn = on
+	l.overdraft = files
 }
 
 // MayGrow reports whether the limit allows for one more file of the log, new or

@@ -24,7 +24,7 @@ type Settings struct {
 	Dir            string // relative to the data directory
 	FirstFileBytes int64  // of the first file of a new log
 	FileBytes      int64  // of all others
-	BytesMax       int64  // of all files together; no file is made beyond it but one for a checkpoint, see Overdraw
+	BytesMax       int64  // of all files together; no file is made beyond it but for a checkpoint, see Overdraw
 	ReserveBytes   int64  // kept for records that are not clients' batches
 	Directory      [16]byte
 	Entropy        func() uint64 // for file generations; must not repeat
@@ -87,7 +87,7 @@ type Log struct {
 	low       int64 // of the last durable checkpoint
 	keep      int64 // what only system records may use
 	wanting   bool  // Reserve refused since the last file was made
-	overdrawn bool  // one file beyond BytesMax may be made
+	overdraft int   // so many files beyond BytesMax may be made
 	failed    error
 }
 

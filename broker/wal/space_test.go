@@ -361,12 +361,12 @@ func TestOverdraw(t *testing.T) {
 	}
 	fill()
 	full := l.allocated
-	l.Overdraw(true)
+	l.Overdraw(1)
 	fill()
 	if l.allocated != full+l.s.FileBytes || full > l.s.BytesMax {
 		t.Fatalf("%d bytes, %d before, at most %d", l.allocated, full, l.s.BytesMax)
 	}
-	l.Overdraw(false)
+	l.Overdraw(0)
 	if l.Prepare() != nil {
 		t.Fatal("another file")
 	}

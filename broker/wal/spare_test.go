@@ -102,11 +102,11 @@ func TestOverdrawnFileIsNotKept(t *testing.T) {
 	disk, set := vfs.NewMem(vfs.MemOptions{}), smallSettings(1)
 	set.FirstFileBytes = set.FileBytes
 	l, _ := mustOpen(t, disk, set)
-	l.Overdraw(true)
+	l.Overdraw(1)
 	for l.allocated <= l.s.BytesMax {
 		fillFiles(t, l, 1)
 	}
-	l.Overdraw(false)
+	l.Overdraw(0)
 	mustCheckpoint(t, l, 1)
 	if used := usedBytes(t, disk); used > l.s.BytesMax || used != l.allocated || l.Spares() == 0 {
 		t.Fatalf("%d bytes used, %d counted, %d allowed", used, l.allocated, l.s.BytesMax)
