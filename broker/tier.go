@@ -27,6 +27,7 @@ const (
 	uploadsAbandonedAfter = 24 * time.Hour // unfinished uploads of an earlier life
 	cacheExpireEvery      = 10 * time.Second
 	deleteTimeout         = 5 * time.Minute // of one page of deletions
+	findTimeout           = time.Minute     // of looking for some objects
 )
 
 // tierHost does in the object store what the node decides, and reads back what
@@ -176,6 +177,19 @@ func (t *tierHost) upload(j node.UploadJob) (manifest.Segment, error) {
 	t.b.c.Log.Debug("segment is in the cold tier", "topic", j.Topic, "partition", j.ID.Index, "base_offset", s.Base, "end_offset", s.End,
 		"bytes", s.ObjectBytes, "duration_seconds", t.b.c.Now().Sub(began).Seconds())
 	return s, nil
+}
+
+// Find implements node.Tier.
+func (t *tierHost) Find(p ident.Partition, segments []manifest.Segment, done func(int, error)) {
+	t.writers.run(func() {
+		ctx, cancel := context.WithTimeout(t.b.life, findTimeout)
+		defer cancel()
+		found, err := offload.Find(ctx, t.store, t.b.identity.ClusterID, p, segments)
+		if t.b.life.Err() != nil {
+			return // shutting down: nobody is to be told
+		}
+		t.b.owner.post(func(*node.Node) { done(found, err) })
+	})
 }
 
 // Discard implements node.Tier.

@@ -22,6 +22,9 @@ var errManifestFull = errors.New("node: no room for more segments in the cold ti
 type Tier interface {
 	// Upload copies a segment into the object store and verifies it.
 	Upload(j UploadJob, done func(manifest.Segment, error))
+	// Find looks for the objects of a partition's segments, in order, until one is
+	// not there, and tells how many are. With an error the store could not tell.
+	Find(p ident.Partition, segments []manifest.Segment, done func(found int, err error))
 	// Discard deletes objects of a partition that nothing names.
 	Discard(p ident.Partition, segments []manifest.Segment, done func(error))
 	// DropTopic deletes every object of a topic that does not exist any more.
@@ -74,9 +77,11 @@ type copying struct {
 	busy       bool // an upload, or its commit
 	waiting    bool // in tiering.waiting
 	discarding bool
+	finding    bool
 	failures   int
 	retry      time.Time
 	err        error
+	gone       error             // an object that the manifest names is not there
 	verified   *manifest.Segment // uploaded, and its commit was refused for want of space
 }
 
@@ -117,12 +122,13 @@ func (n *Node) lookTier(id ident.Partition) {
 	r := n.Replica(id)
 	if r == nil || r.Partition == nil {
 		if c := n.tier.copies[id]; c != nil { // its topic was deleted
-			c.failures, c.verified = 0, nil
+			c.failures, c.verified, c.gone = 0, nil, nil
 			n.idle(id, c)
 		}
 		return
 	}
 	n.copy(id, r)
+	n.find(id, r)
 	n.discard(id, r)
 }
 
@@ -137,7 +143,7 @@ func (n *Node) copyOf(id ident.Partition, r *Replica) *copying {
 
 // idle forgets a partition for which nothing is under way.
 func (n *Node) idle(id ident.Partition, c *copying) {
-	if !c.busy && !c.waiting && !c.discarding && c.failures == 0 && c.verified == nil && n.tier.copies[id] == c {
+	if !c.busy && !c.waiting && !c.discarding && !c.finding && c.gone == nil && c.failures == 0 && c.verified == nil && n.tier.copies[id] == c {
 		delete(n.tier.copies, id)
 	}
 }
@@ -296,8 +302,7 @@ func (n *Node) forgotten(id ident.TopicID) bool {
 // unless the manifest names it after all: of an entry that went astray nobody
 // knows for certain.
 func (n *Node) discardUnnamed(id ident.Partition, r *Replica, s manifest.Segment) {
-	list := r.Partition.Tiered()
-	if i, ok := list.Find(s.Base); ok && list.At(i).ID == s.ID && !mutant.On(mutant.DiscardNamed) {
+	if names(r.Partition, &s) && !mutant.On(mutant.DiscardNamed) {
 		return
 	}
 	for _, d := range r.Partition.Dead() {
@@ -419,8 +424,8 @@ func (n *Node) TierStates() []TierState {
 				continue
 			}
 			s.Offsets, s.Err = r.Partition.Offsets()
-			if c := n.tier.copies[id]; c != nil && c.err != nil {
-				s.Err = c.err
+			if c := n.tier.copies[id]; c != nil && (c.err != nil || c.gone != nil) {
+				s.Err = errors.Join(c.err, c.gone)
 			}
 			if plan.Copy {
 				s.PendingCount, s.PendingBytes = r.Partition.Backlog()

@@ -20,6 +20,7 @@ type bucket struct {
 	uploads  []func(err error)
 	discards []func(err error)
 	drops    []func(err error)
+	finds    []func(err error)
 	most     int // uploads at a time
 }
 
@@ -36,6 +37,19 @@ func (b *bucket) Upload(j UploadJob, done func(manifest.Segment, error)) {
 		done(manifest.Segment{Base: u.Base, End: u.End, Term: u.Term, ID: j.Object, DataBytes: u.Bytes, ObjectBytes: manifest.DataOffset + u.Bytes + 9, MaxTimestamp: 1}, nil)
 	})
 	b.most = max(b.most, len(b.uploads))
+}
+
+func (b *bucket) Find(_ ident.Partition, segments []manifest.Segment, done func(int, error)) {
+	b.finds = append(b.finds, func(err error) {
+		n := 0
+		for n < len(segments) && err == nil {
+			if _, ok := b.objects[segments[n].ID]; !ok {
+				break
+			}
+			n++
+		}
+		done(n, err)
+	})
 }
 
 func (b *bucket) Discard(_ ident.Partition, segments []manifest.Segment, done func(error)) {

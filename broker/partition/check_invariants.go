@@ -23,7 +23,8 @@ func (p *Partition) consistent() error {
 			return fmt.Errorf("partition %v: %d batches of producer %d", p.c.ID, s.count, id)
 		}
 		for i, b := range s.batches[:s.count] {
-			if b.base > b.end || b.end >= p.log.End() || i > 0 && b.base <= s.batches[i-1].end {
+			lost := b.base == -1 // by a repair
+			if b.base > b.end || b.end >= p.log.End() || i > 0 && b.base <= s.batches[i-1].end && !lost {
 				return fmt.Errorf("partition %v: producer %d has [%d, %d], the log ends at %d", p.c.ID, id, b.base, b.end, p.log.End())
 			}
 		}

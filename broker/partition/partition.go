@@ -106,7 +106,8 @@ type Partition struct {
 	chains         chainState
 	flight         map[int64]*inflight
 	marks          marks
-	queued         int64 // bytes proposed and not applied
+	queued         int64        // bytes proposed and not applied
+	found          ident.Offset // where the objects end that are there for certain, see Unfound
 
 	ckpt work // checkpoint and I/O state
 
@@ -175,6 +176,7 @@ func (p *Partition) Lead(term uint64) {
 	p.term = term
 	p.epoch.Store(int64(term))
 	p.leading.Store(true)
+	p.found = 0
 	p.adjust(0)
 	p.wake()
 }

@@ -34,7 +34,7 @@ type sequence struct {
 // appended is a remembered batch.
 type appended struct {
 	first, last int32
-	base, end   ident.Offset // end is the offset of its last record
+	base, end   ident.Offset // end is the offset of its last record; base is -1 if a repair has lost it
 	time        int64        // of its entry
 }
 
@@ -92,7 +92,9 @@ func (s *producers) judge(q sequence) verdict {
 		}
 		return verdict{}
 	}
-	if b, ok := p.find(q); ok {
+	if b, ok := p.find(q); ok && b.base < 0 {
+		return verdict{err: fmt.Errorf("%w: the batch of producer %d at sequence %d was lost by a repair", ErrOutOfOrder, q.id, q.first)}
+	} else if ok {
 		return verdict{duplicate: true, batch: b}
 	}
 	if p.count == 0 {

@@ -235,6 +235,9 @@ func (p *Partition) applyTierCommit(d entry.Entry, token any) error {
 	}
 	if t, ok := token.(*commitToken); ok {
 		p.committing = false
+		if accepted {
+			p.noteFound(&s)
+		}
 		t.done(accepted, nil)
 	}
 	return nil
@@ -267,6 +270,7 @@ func (p *Partition) applyTierDrop(d entry.Entry) error {
 	if end, ok := p.tier.list.End(); ok {
 		p.tier.trim(end, d.Time)
 	}
+	p.found = 0
 	p.started(d.Time)
 	return nil
 }
@@ -369,24 +373,4 @@ func (p *Partition) maintainTier(now int64, plan TierPlan) {
 	if roll := p.Evict(now, plan); roll {
 		p.propose(&p.rolling, tokenRoll, entry.Roll, now, nil, nil)
 	}
-}
-
-// Evict proposes what local retention asks, and reports whether it would take the
-// active segment too, if that were closed. now is in ms.
-func (p *Partition) Evict(now int64, plan TierPlan) (roll bool) {
-	if !plan.Copy || p.serving() != nil {
-		return false
-	}
-	plan.Local.UpTo = p.log.LocalStart()
-	if end, some := p.tier.list.End(); some {
-		plan.Local.UpTo = end
-	}
-	if mutant.On(mutant.EvictUncopied) {
-		plan.Local.UpTo = p.log.End()
-	}
-	start, roll := storage.PlanRetention(now, plan.Local, p.log.Sealed(), p.log.Active(), p.log.LocalStart())
-	if start > p.log.LocalStart() {
-		p.propose(&p.evicting, tokenEvict, entry.LocalStart, now, binary.LittleEndian.AppendUint64(nil, uint64(start)), nil)
-	}
-	return roll
 }

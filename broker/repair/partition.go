@@ -71,6 +71,8 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 	}
 	if check.moved {
 		p.machine.position = check.position
+	}
+	if p.machine.lose(check.lost) || check.moved {
 		p.group.state.machine = p.machine.encode()
 		in.moved = true
 	}

@@ -16,6 +16,7 @@ const (
 	RetentionNeedsSpace   Name = "retention-needs-space"    // retention's entry does not use the system reserve
 	NoDeduplication       Name = "no-deduplication"         // a retried batch is appended again
 	SettingsReadAtApply   Name = "settings-read-at-apply"   // segment size is read from the configuration, not from the log
+	EvictUnfound          Name = "evict-unfound"            // local retention trusts the manifest without looking for the objects
 	EvictUncopied         Name = "evict-uncopied"           // the local log start passes what the cold tier holds
 	CommitOutOfOrder      Name = "commit-out-of-order"      // a segment is added to the manifest that is not the next
 	CommitFailedUpload    Name = "commit-failed-upload"     // a segment is added to the manifest whose upload failed
@@ -34,6 +35,6 @@ func All() []Name {
 	return append([]Name{
 		ReplyBeforeSync, CheckpointBeforeSync, CommitFromHardState, TornAsCorrupt,
 		CorruptAsTorn, SharedSyncEarly, UnlinkEarly, RetentionNeedsSpace, NoDeduplication, SettingsReadAtApply,
-		EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, DropKeepsLogStart, ForgetUndeleted, BlocksTrusted, ColdBelowStart, SnapshotBeforeDurable,
+		EvictUnfound, EvictUncopied, CommitOutOfOrder, CommitFailedUpload, DiscardWithoutGrace, DiscardNamed, DiscardUnknown, DropKeepsLogStart, ForgetUndeleted, BlocksTrusted, ColdBelowStart, SnapshotBeforeDurable,
 	}, append(state(), checked()...)...)
 }

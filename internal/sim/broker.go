@@ -23,7 +23,8 @@ type broker struct {
 	asked   int // requests not yet answered
 	ended   time.Time
 
-	remembers map[ident.Partition]bool // partitions with producers
+	remembers map[ident.Partition]bool        // partitions with producers
+	led       map[ident.Partition]ident.Epoch // when it led a partition last, see vanish
 }
 
 // config returns the configuration of a life of the broker.

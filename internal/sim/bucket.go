@@ -76,8 +76,16 @@ func (b *bucket) Put(context.Context, string, io.ReaderAt, int64, objstore.PutOp
 func (b *bucket) GetRange(context.Context, string, int64, []byte) error { return objstore.ErrInvalid }
 
 // Head implements objstore.Store.
-func (b *bucket) Head(context.Context, string) (objstore.Info, error) {
-	return objstore.Info{}, objstore.ErrInvalid
+func (b *bucket) Head(_ context.Context, key string) (objstore.Info, error) {
+	_, seg, err := manifest.ParseKey("sim", key)
+	if err != nil {
+		return objstore.Info{}, fmt.Errorf("%w: look for %s: %w", objstore.ErrInvalid, key, err)
+	}
+	o := b.st.objects[seg.ID]
+	if o == nil || o.key != key {
+		return objstore.Info{}, objstore.ErrNotFound
+	}
+	return objstore.Info{Size: int64(len(o.raw))}, nil
 }
 
 // Close implements objstore.Store.

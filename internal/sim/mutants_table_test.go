@@ -185,6 +185,7 @@ var expected = map[mutant.Name]expectation{
 	mutant.TrimUndelivered:  by(chainCrashes, "W3"),
 
 	// The cold tier.
+	mutant.EvictUnfound:        by(tierPlans, "S1"),
 	mutant.EvictUncopied:       by(tierPlans, "S1"),
 	mutant.CommitOutOfOrder:    by(tierPlans, "S4"),
 	mutant.CommitFailedUpload:  by(tierPlans, "S1"),

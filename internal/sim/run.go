@@ -158,6 +158,7 @@ func (s *run) step() {
 	for _, sv := range s.servers {
 		if s.alone() || sv.touched {
 			sv.settle()
+			s.vanish(sv.broker)
 			s.checkTiers(sv.broker)
 			sv.touched = false
 		}

@@ -29,6 +29,8 @@ type RareStats struct {
 	RepairedHeaders                        int // headers of files of the log that were damaged too
 	NamedAgain                             int // times that a manifest named an object which was gone for that
 
+	Finds, FoundGone, Vanished int // searches for objects; those that found one gone; objects that somebody deleted
+
 	OneWayCuts, FramesTwice, FramesLate                  int
 	StoreFails, AnswersLost, StoreHalf, StoreLate, Stale int // operations of the object store; Stale: objects that a list hid or made up
 }

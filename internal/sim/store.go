@@ -34,13 +34,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // store is the object store. It outlives brokers, and so does what they asked
 // it for.
 type store struct {
-	s       *run
-	objects map[manifest.ID]*object
-	pending int                         // operations
-	dropped map[ident.TopicID]time.Time // when all objects of a topic were deleted last
-	gone    []ghost                     // what was deleted lately
-	reads   *rand.Rand                  // what reads that take time draw from
-	reading int                         // how many of them are under way
+	s         *run
+	objects   map[manifest.ID]*object
+	pending   int                         // operations
+	dropped   map[ident.TopicID]time.Time // when all objects of a topic were deleted last
+	gone      []ghost                     // what was deleted lately
+	reads     *rand.Rand                  // what reads that take time draw from
+	finds     *rand.Rand                  // what looking for objects draws from
+	vanishing bool                        // objects vanish
+	reading   int                         // how many of them are under way
 }
 
 // ghost is an object that is not there any more, and may still be listed.
@@ -50,7 +52,9 @@ type ghost struct {
 }
 
 func newStore(s *run) *store {
-	return &store{s: s, objects: map[manifest.ID]*object{}, dropped: map[ident.TopicID]time.Time{}, reads: stream(s.seed, streamReads)}
+	finds := stream(s.seed, streamFinds)
+	vanishing := finds.IntN(2) == 0 && !s.plan.without["vanish"]
+	return &store{s: s, objects: map[manifest.ID]*object{}, dropped: map[ident.TopicID]time.Time{}, reads: stream(s.seed, streamReads), finds: finds, vanishing: vanishing}
 }
 
 // sorted returns all objects in the order of their keys.

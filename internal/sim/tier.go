@@ -50,6 +50,10 @@ func (b *broker) tierTrouble(e node.Event) bool {
 	if p := b.s.model.part(e.Partition); p != nil && b.s.plan.tier && !errors.Is(e.Err, partition.ErrNoSpace) {
 		p.commitFailed[b] = true
 	}
+	if errors.Is(e.Err, node.ErrObjectGone) {
+		p := b.s.model.part(e.Partition)
+		return p != nil && len(p.lacks) > 0
+	}
 	for _, err := range []error{errStore, errLocal, partition.ErrNotLeader, partition.ErrNoSpace, partition.ErrDamaged} {
 		if errors.Is(e.Err, err) {
 			return b.s.plan.tier
@@ -217,7 +221,7 @@ func (s *run) settleTier() {
 				continue
 			}
 			topic, ok := b.node.Image().TopicByID(t.ID.Topic)
-			if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil || at && t.PendingCount > 0 {
+			if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil && !errors.Is(t.Err, node.ErrObjectGone) || at && t.PendingCount > 0 {
 				s.fail("V1", "%s: %d segments wait for the cold tier, %d to be deleted there, %v", t.Topic, t.PendingCount, t.Discarding, t.Err)
 			}
 		}
@@ -244,7 +248,7 @@ func (s *run) tierSettled() string {
 			}
 			topic, ok := b.node.Image().TopicByID(t.ID.Topic)
 			switch {
-			case t.Err != nil: // it looks again soon
+			case t.Err != nil && !errors.Is(t.Err, node.ErrObjectGone): // it looks again soon
 				return t.Topic + ": " + t.Err.Error()
 			case ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0 && t.PendingCount > 0: // a commit may be on its way
 				return t.Topic + ": segments wait"

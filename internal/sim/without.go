@@ -43,6 +43,7 @@ var features = []feature{
 	{"consumers", func(p *plan) { p.consumers = 0 }},
 	{"repair", func(p *plan) { p.repair = false }},
 	{"losses", func(*plan) {}},
+	{"vanish", func(*plan) {}},
 	{"midway", func(*plan) {}},
 	{"groups", func(*plan) {}},
 	{"lag", func(*plan) {}},
