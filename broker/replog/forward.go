@@ -42,7 +42,7 @@ func (e *Engine) copyForward() {
 // copies returns what copyForward would take, and whether it would copy at all.
 func (e *Engine) copies(held int64) (bytes int64, worth bool) {
 	all := e.wal.Capacity()
-	if e.wal.Debt() >= all/2 {
+	if e.wal.Occupied() >= all/2 {
 		bytes = e.idleBytes(held)
 	}
 	return bytes, bytes > 0 && bytes <= all/4

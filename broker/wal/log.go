@@ -121,6 +121,16 @@ func (l *Log) Low() int64 { return l.low }
 // Debt returns how many bytes a recovery would have to read.
 func (l *Log) Debt() int64 { return l.Tail() - l.low }
 
+// Occupied returns how many bytes lie between the beginning of the oldest file and
+// the tail: a file is free again only when nothing in it is needed, so this may be
+// nearly a file more than Debt.
+func (l *Log) Occupied() int64 {
+	if len(l.old) > 0 {
+		return l.Tail() - (l.old[0].end - l.old[0].size)
+	}
+	return l.Tail() - l.cur.head.base
+}
+
 // Outstanding returns how many bytes are enqueued and not yet durable.
 func (l *Log) Outstanding() int64 {
 	n := l.queued

@@ -20,7 +20,7 @@ var least = map[string]int64{
 	"TornTails": 8, "LargeWrites": 3000, "CutWrites": 15, "HeaderFlips": 3, "NewestFlips": 5, "FlipsOutlast": 6, "DirSyncErrors": 5, "NoSpace": 100,
 	"Expiries": 20, "Zombies": 5, "Fenced": 2, "Grown": 40,
 	"Lags": 12, "AdoptionsBegun": 20, "Adoptions": 15, "AdoptionsAbandoned": 1,
-	"RepairsLost": 8, "LostWithTier": 2, "LostOffsets": 1, "LostLetters": 1, "RepairedHeaders": 4,
+	"Finds": 20, "Vanished": 2, "RepairsLost": 8, "LostWithTier": 2, "LostOffsets": 1, "LostLetters": 1, "RepairedHeaders": 4,
 	"OneWayCuts": 20, "FramesTwice": 500, "FramesLate": 300,
 	"StoreFails": 30, "AnswersLost": 30, "StoreHalf": 30, "StoreLate": 30, "Stale": 10,
 }
