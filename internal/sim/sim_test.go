@@ -185,6 +185,10 @@ var foundSince = map[uint64]string{
 	// less than half of the log, and the files were full.
 	1501951: "rare,groups,flips,storefails,tear,keep,until=6.541s",
 
+	// And on a full disk, where no file could be made for the copies any more.
+	1508559: "rare,groups,machines,kill,tear,until=6.52s",
+	1506551: "netcuts,syncdir,storefails,sync,kill,clean,tear,keep,until=18.789s",
+
 	// A producer was forgotten with a batch in flight, which was refused for ever.
 	1404517: "groups,machines,rarefaults,cut,clean,tear,keep,until=13.835s",
 
