@@ -131,7 +131,7 @@ var tierSettings = []setting{
 var ownSettings = []setting{
 	{Property: property.Property{
 		Name: "wal.bytes.max", Type: property.Bytes, Default: "268435456", Bounds: property.Between(16<<20, 64<<30), Scope: property.StaticBroker,
-		Doc: "Bytes of the write-ahead log that a restart may have to replay. Produce slows down from about 40 % of it on, more and more. A checkpoint that does not fit may take a file more, and two if it frees one. At least twice `wal.file.bytes`. Varve's own.",
+		Doc: "Bytes of the write-ahead log that a restart may have to replay. Produce slows down from about 40 % of it on, more and more. A checkpoint that does not fit may take a file more, and one that frees files as many as it needs. At least twice `wal.file.bytes`. Varve's own.",
 	}, field: func(b *Broker) any { return &b.WALBytesMax }},
 	{Property: property.Property{
 		Name: "wal.file.bytes", Type: property.Bytes, Default: "67108864", Bounds: property.Between(8<<20, 4<<30), Scope: property.StaticBroker,

@@ -128,25 +128,21 @@ func costOfRound(bytes int64) int64 {
 	return (bytes/wal.Block + 4) * wal.Block
 }
 
-// What the write-ahead log may take beyond its limit for a checkpoint that does not
-// fit: a file, and one more if it would free one, for copies of idle entries may
-// take more than was kept for checkpoints.
-const (
-	overdraft       = 1
-	overdraftToFree = 2
-)
-
 // roomForRound takes space for a round. One that cannot be written to its end
 // would block the queue for ever, so a round that frees no file must leave
 // space for one that does, unless another file can be made for that.
+//
+// What does not fit may take a file beyond the limit of the log, and a round that
+// would free a file one more than there are: restarts in a row, copies of idle
+// entries, and states that grow use up what was kept for it.
 func (e *Engine) roomForRound() bool {
-	keep, files := int64(0), overdraft
+	keep, files := int64(0), 1
 	if another := e.wal.MayGrow() && e.roomForFile(); !another {
 		free, copies := e.wouldFree()
 		if keep = copies; !free {
 			keep = e.roundCost
 		} else {
-			files = overdraftToFree
+			files = e.wal.Excess() + 1
 		}
 	}
 	if !e.reserveBlocks(e.roundCost + keep) {

@@ -59,7 +59,8 @@ func (e *Engine) freeBehind(bytes int64) int64 { return e.diskFree - bytes - e.w
 // room takes space for a proposal if it is there: in the write-ahead log for
 // its record, and on disk for the segment it ends up in.
 func (e *Engine) room(p proposal, system bool) bool {
-	if !system && !e.pace(p.cost) {
+	// What a checkpoint waits for is not clients'.
+	if !system && (e.wal.Overdrawn() || !e.pace(p.cost)) {
 		return false
 	}
 	if (!system || mutant.On(mutant.RetentionNeedsSpace)) && e.freeBehind(int64(len(p.data))) < e.c.DiskReserve {

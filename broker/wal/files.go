@@ -130,6 +130,15 @@ func (l *Log) Overdraw(files int) {
 	l.overdraft = files
 }
 
+// Overdrawn reports whether Overdraw allows files now.
+func (l *Log) Overdrawn() bool { return l.overdraft > 0 }
+
+// Excess returns how many files there are beyond Settings.BytesMax.
+func (l *Log) Excess() int {
+	over := max(l.allocated-l.s.BytesMax, 0)
+	return int((over + l.s.FileBytes - 1) / l.s.FileBytes)
+}
+
 // MayGrow reports whether the limit allows for one more file of the log, new or
 // used again.
 func (l *Log) MayGrow() bool {
