@@ -42,6 +42,7 @@ type tierHost struct {
 	stats      offload.Stats
 	writers    *workers // uploads
 	deleter    *workers
+	finder     *workers
 	lookups    *workers // of timestamps
 	readers    *workers
 	reading    atomic.Int64 // reads that wait or run
@@ -94,6 +95,7 @@ func openStore(rawURL string) (objstore.Store, error) {
 func (t *tierHost) start() {
 	t.writers = newWorkers(int(t.b.s.RemoteCopierThreads))
 	t.deleter = newWorkers(1)
+	t.finder = newWorkers(1)
 	// Lookups take long, so that they must not take all that fetches need.
 	t.lookups = newWorkers((int(t.b.s.RemoteReaderThreads) + 1) / 2)
 	t.readers = newWorkers(int(t.b.s.RemoteReaderThreads))
@@ -105,6 +107,7 @@ func (t *tierHost) close() error {
 	if t.writers != nil {
 		t.writers.close()
 		t.deleter.close()
+		t.finder.close()
 		t.lookups.close()
 		t.readers.close()
 	}
@@ -181,7 +184,7 @@ func (t *tierHost) upload(j node.UploadJob) (manifest.Segment, error) {
 
 // Find implements node.Tier.
 func (t *tierHost) Find(p ident.Partition, segments []manifest.Segment, done func(int, error)) {
-	t.writers.run(func() {
+	t.finder.run(func() {
 		ctx, cancel := context.WithTimeout(t.b.life, findTimeout)
 		defer cancel()
 		found, err := offload.Find(ctx, t.store, t.b.identity.ClusterID, p, segments)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,8 +44,8 @@ func (b pluginAdmin) TierStatus(ctx context.Context, topic string) (admin.TierSt
 		if end, ok := s.Tiered.End(); ok {
 			x.TieredEndOffset = int64(end)
 		}
-		if s.Err != nil {
-			x.Error = s.Err.Error()
+		if err := errors.Join(s.Err, s.Evict); err != nil {
+			x.Error = err.Error()
 		}
 		out.Partitions = append(out.Partitions, x)
 	}

@@ -40,7 +40,9 @@ func TestS1ObjectDeletedFromTheBucket(t *testing.T) {
 	if _, err := c.admin().AlterTopicConfigs(t.Context(), local, "t"); err != nil {
 		t.Fatal(err)
 	}
-	p := c.wait("a warning", func(p admin.TierPartition) bool { return strings.Contains(p.Error, "is gone") && p.LocalLogStartOffset > 0 })
+	p := c.wait("a warning", func(p admin.TierPartition) bool {
+		return strings.Contains(p.Error, "is gone") && p.LocalLogStartOffset > 0
+	})
 	if p.LocalLogStartOffset >= p.TieredEndOffset {
 		t.Errorf("what is behind the first object leaves the disk: %+v", p)
 	}

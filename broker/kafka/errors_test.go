@@ -71,6 +71,8 @@ var neverReachesClients = map[string]string{
 	"record.ErrEmpty":           "only of batches that the broker builds from validated ones",
 	"group.ErrCorrupt":          "a partition that cannot be loaded is ErrUnavailable of the coordinator",
 	"node.ErrFrame":             "only of frames between brokers",
+	"node.ErrObjectGone":        "told to the operator",
+	"node.ErrSearch":            "told to the operator",
 	"metadata.ErrTopicIDInUse":  "topic ids are drawn at random: a mistake of ours if it happens",
 	"metadata.ErrInvalidCount":  "the broker chooses the size of its blocks of producer ids",
 	"metadata.ErrInvalidBroker": "brokers register themselves",

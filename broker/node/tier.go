@@ -81,7 +81,7 @@ type copying struct {
 	failures   int
 	retry      time.Time
 	err        error
-	gone       error             // an object that the manifest names is not there
+	gone       error             // why local retention stops: an object is not found
 	verified   *manifest.Segment // uploaded, and its commit was refused for want of space
 }
 
@@ -405,6 +405,7 @@ type TierState struct {
 	PendingBytes   int64
 	Discarding     int // objects that wait to be deleted
 	Err            error
+	Evict          error // why segments that are in the tier stay on the local disk
 	CopyConfigured bool
 }
 
@@ -424,8 +425,11 @@ func (n *Node) TierStates() []TierState {
 				continue
 			}
 			s.Offsets, s.Err = r.Partition.Offsets()
-			if c := n.tier.copies[id]; c != nil && (c.err != nil || c.gone != nil) {
-				s.Err = errors.Join(c.err, c.gone)
+			if c := n.tier.copies[id]; c != nil {
+				s.Evict = c.gone
+				if c.err != nil {
+					s.Err = c.err
+				}
 			}
 			if plan.Copy {
 				s.PendingCount, s.PendingBytes = r.Partition.Backlog()

@@ -13,6 +13,9 @@ import (
 // another length there. What it held stays on the local disk, if it is there.
 var ErrObjectGone = errors.New("node: an object of the cold tier is gone")
 
+// ErrSearch: the object store does not tell whether objects are there.
+var ErrSearch = errors.New("node: objects of the cold tier cannot be looked for")
+
 // findMax bounds how many objects of a partition are looked for at a time.
 const findMax = 100
 
@@ -23,36 +26,35 @@ func (n *Node) find(id ident.Partition, r *Replica) {
 	if n.c.Tier.Tier == nil || !ok || !n.ready.Load() || n.Replica(id) != r {
 		return
 	}
-	now, plan := n.now.UnixMilli(), n.c.Plan(topic).Upkeep.Tier
-	c := n.tier.copies[id]
-	if c != nil && c.r == r && c.finding {
+	c := n.copyOf(id, r)
+	defer n.idle(id, c)
+	if c.finding {
 		return
 	}
-	segments := r.Partition.Unfound(now, plan, findMax)
+	segments := r.Partition.Unfound(n.now.UnixMilli(), n.c.Plan(topic).Upkeep.Tier, findMax)
 	if len(segments) == 0 {
-		if c != nil {
-			c.gone = nil
-			n.idle(id, c)
-		}
+		c.gone = nil
 		return
 	}
-	c = n.copyOf(id, r)
 	c.finding = true
 	n.c.Tier.Tier.Find(id, segments, func(found int, err error) {
 		c.finding = false
 		if n.Replica(id) == r {
 			r.Partition.Found(segments[:found])
-			n.objectsFound(id, c, plan, segments[found:], err)
+			n.objectsFound(id, c, segments[found:], err)
 		}
 		n.idle(id, c)
 	})
 }
 
 // objectsFound takes the answer of a search that ended before these segments.
-func (n *Node) objectsFound(id ident.Partition, c *copying, plan partition.TierPlan, rest []manifest.Segment, err error) {
-	c.r.Partition.Evict(n.now.UnixMilli(), plan)
+func (n *Node) objectsFound(id ident.Partition, c *copying, rest []manifest.Segment, err error) {
+	if topic, ok := n.topic(id.Topic); ok { // as it is configured now
+		c.r.Partition.Evict(n.now.UnixMilli(), n.c.Plan(topic).Upkeep.Tier)
+	}
 	switch {
-	case err != nil: // it is tried again
+	case err != nil:
+		n.stopsEviction(id, c, fmt.Errorf("%w: %w", ErrSearch, err))
 		return
 	case len(rest) == 0, !names(c.r.Partition, &rest[0]):
 		c.gone = nil
@@ -61,20 +63,22 @@ func (n *Node) objectsFound(id ident.Partition, c *copying, plan partition.TierP
 	}
 	// A leader that was replaced without having heard of it may name what its
 	// successor has deleted.
+	c.finding = true
 	n.Confirm(id, func(err error) {
-		if err == nil && n.Replica(id) == c.r && names(c.r.Partition, &rest[0]) {
-			n.objectGone(id, c, &rest[0])
+		c.finding = false
+		if s := &rest[0]; err == nil && n.Replica(id) == c.r && names(c.r.Partition, s) {
+			n.stopsEviction(id, c, fmt.Errorf("%w: that of the offsets from %d to %d (upload %x)", ErrObjectGone, s.Base, s.End-1, s.ID))
 		}
+		n.idle(id, c)
 	})
 }
 
-// objectGone tells, once, that an object is gone.
-func (n *Node) objectGone(id ident.Partition, c *copying, s *manifest.Segment) {
-	gone := fmt.Errorf("%w: that of the offsets from %d to %d (upload %x)", ErrObjectGone, s.Base, s.End-1, s.ID)
-	if c.gone == nil || c.gone.Error() != gone.Error() {
-		n.report(Event{Partition: id, Topic: c.r.Topic, Err: gone, Text: "local retention stops here: what is not in the cold tier stays on local disk"})
+// stopsEviction tells, once, what keeps segments on the local disk.
+func (n *Node) stopsEviction(id ident.Partition, c *copying, err error) {
+	if c.gone == nil || c.gone.Error() != err.Error() {
+		n.report(Event{Partition: id, Topic: c.r.Topic, Err: err, Text: "local retention stops: what is not found in the cold tier stays on local disk"})
 	}
-	c.gone = gone
+	c.gone = err
 }
 
 // names reports whether the manifest still names an object: retention may have

@@ -203,6 +203,29 @@ func TestProducerInFlightIsNotForgotten(t *testing.T) {
 	}
 }
 
+// Nor does one pass another that is lost while the entry that forgets its producer is
+// in flight.
+func TestProducerForgottenBetweenItsBatches(t *testing.T) {
+	h := newHarness(t)
+	h.produce(spec{id: 7})
+	h.apply(1)
+	u := Upkeep{ProducerExpiryMs: 500}
+	u.Retention.Ms, u.Retention.Bytes, u.Retention.SegmentMs, u.Retention.ActiveSinceMs = -1, -1, -1, -1
+	h.p.Maintain(5000, u)
+	expiry := h.log.items
+	h.log.items = nil
+	h.produce(spec{id: 7, seq: 1})
+	second := h.produce(spec{id: 7, seq: 2})
+	h.drop(replog.ErrNoSpace) // the first
+	h.log.items = append(expiry, h.log.items...)
+	h.apply(-1)
+	second.is(t, 0, false, ErrOutOfOrder)
+	retry := h.produce(spec{id: 7, seq: 1})
+	h.apply(-1)
+	retry.is(t, 1, false, nil)
+	h.same()
+}
+
 func reseal(b []byte, change func([]byte)) []byte {
 	b = bytes.Clone(b)
 	change(b)

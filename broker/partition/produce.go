@@ -176,7 +176,9 @@ func (p *Partition) Produce(a *Append) {
 
 // proposeBatch proposes an admitted batch.
 func (p *Partition) proposeBatch(a *Append, q sequence) {
-	if q.id >= 0 && p.producers.byID[q.id] == nil && p.flight[q.id].batches[0] != a {
+	// So is one that may be forgotten by an entry that is in flight.
+	unknown := p.producers.byID[q.id] == nil || p.expiring
+	if q.id >= 0 && unknown && p.flight[q.id].batches[0] != a {
 		a.markContinues()
 	}
 	if err := p.c.Log.Propose(a.Entry, a, false); err != nil {

@@ -30,6 +30,8 @@ type plan struct {
 	newLog   bool
 	rewrites []rewrite
 	copies   []string // files that a broker will cut
+	// unfinished are the quarantines of repairs that were cut short.
+	unfinished []string
 }
 
 // groupPlan is what becomes of one group.
@@ -62,6 +64,7 @@ type inspection struct {
 	generation uint64 // highest that any partition knows
 	moved      bool   // what a checkpoint says of files must change
 	chained    []ident.TopicID
+	earlier    map[string][]OffsetRange // that unfinished repairs lost, by partition
 }
 
 // Inspect reads everything that lies in the directory and says what is damaged
@@ -72,9 +75,13 @@ func Inspect(fs vfs.FS, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	before, err := readEarlier(fs)
+	if err != nil {
+		return nil, err
+	}
 	refused := wal.Check(fs, o.WAL) != nil
 	in := &inspection{fs: fs, o: o, s: s, groups: map[ident.GroupID]*groupPlan{}, raise: s.TermAbove(highestTerm(s)),
-		report: &Report{Refused: refused, Log: logDamage(s), Partitions: []PartitionReport{}}, plan: &plan{salvaged: s}}
+		report: &Report{Refused: refused, Log: logDamage(s), Partitions: []PartitionReport{}}, plan: &plan{salvaged: s, unfinished: before.dirs}, earlier: before.lost}
 	in.report.plan = in.plan
 	if refused {
 		in.report.Leftover = s.Superseded

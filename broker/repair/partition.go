@@ -72,7 +72,8 @@ func (p *partitionPlan) look(id ident.GroupID) error {
 	if check.moved {
 		p.machine.position = check.position
 	}
-	if p.machine.lose(check.lost) || check.moved {
+	lost := append(in.earlier[partitionKey(p.report.TopicID, p.report.Partition)], check.lost...)
+	if p.machine.lose(lost) || check.moved {
 		p.group.state.machine = p.machine.encode()
 		in.moved = true
 	}

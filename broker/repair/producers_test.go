@@ -26,10 +26,17 @@ func (l *life) send(p ident.Partition, sequence int32) *partition.Append {
 	return a
 }
 
-// TestRetryOfALostBatch: a producer that never got the answer for a batch which a
+// TestRetryOfALostBatch: also if the repair is cut short when it has written the
+// segments again, a producer that never got the answer for a batch which a
 // repair gave up is not told that it is there when it sends it again. The batches
 // behind it, in the log and in what is left of it, stand.
 func TestRetryOfALostBatch(t *testing.T) {
+	for name, cutShort := range map[string]bool{"at once": false, "cut short": true} {
+		t.Run(name, func(t *testing.T) { retryOfALostBatch(t, cutShort) })
+	}
+}
+
+func retryOfALostBatch(t *testing.T, cutShort bool) {
 	l, _ := longHistory(t)
 	l.must(l.open())
 	p := l.parts[0]
@@ -56,7 +63,21 @@ func TestRetryOfALostBatch(t *testing.T) {
 	if pr == nil || len(pr.Holes) != 1 || ident.Offset(pr.Holes[0].First) != lost.Base || pr.Lost != nil {
 		t.Fatalf("batch at %d: %+v", lost.Base, pr)
 	}
+	if cutShort {
+		q, err := newQuarantine(l.fs)
+		l.must(err)
+		l.must(q.fill(r, r.plan))
+		l.must(q.begin())
+		for i := range r.plan.rewrites {
+			l.must(r.plan.rewrites[i].do(l.fs))
+		}
+		r, err = Inspect(l.fs, options(5))
+		l.must(err)
+	}
 	l.must(Repair(l.fs, options(4), r))
+	if after, err := Inspect(l.fs, options(6)); err != nil || after.Needed || len(after.plan.unfinished) != 0 {
+		t.Errorf("after the repair: %+v, %v", after, err)
+	}
 	l.must(l.open())
 	if a := l.send(p, 0); !errors.Is(a.Err, partition.ErrOutOfOrder) {
 		t.Errorf("a retry of the lost batch: offset %d, duplicate %v, %v", a.Base, a.Duplicate, a.Err)

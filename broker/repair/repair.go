@@ -47,6 +47,9 @@ func Repair(fs vfs.FS, o Options, r *Report) error {
 	if err := q.fill(r, p); err != nil {
 		return fmt.Errorf("copy what is damaged to %s: %w", q.dir, err)
 	}
+	if err := q.begin(); err != nil {
+		return fmt.Errorf("begin the repair: %w", err)
+	}
 	failpoint.Hit(failpoint.RepairKept)
 	for i := range p.rewrites {
 		if err := p.rewrites[i].do(fs); err != nil {
@@ -54,8 +57,17 @@ func Repair(fs vfs.FS, o Options, r *Report) error {
 		}
 	}
 	failpoint.Hit(failpoint.RepairSegments)
+	if err := p.replaceLog(fs, o, q.dir+"/wal"); err != nil {
+		return err
+	}
+	return finished(fs, append(p.unfinished, q.dir))
+}
+
+// replaceLog puts the new log in the place of the old one, whose files go to a
+// directory.
+func (p *plan) replaceLog(fs vfs.FS, o Options, to string) error {
 	if !p.newLog {
-		return p.salvaged.Retire(fs, q.dir+"/wal")
+		return p.salvaged.Retire(fs, to)
 	}
 	log, err := p.salvaged.Prepare(fs, o.WAL.Entropy, p.groups)
 	if err != nil {
@@ -66,7 +78,7 @@ func Repair(fs vfs.FS, o Options, r *Report) error {
 		return err
 	}
 	failpoint.Hit(failpoint.RepairCounts)
-	return log.Retire(q.dir + "/wal")
+	return log.Retire(to)
 }
 
 // quarantine is one directory of what a repair replaced.

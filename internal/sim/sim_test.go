@@ -189,6 +189,9 @@ var foundSince = map[uint64]string{
 	1508559: "rare,groups,machines,kill,tear,until=6.52s",
 	1506551: "netcuts,syncdir,storefails,sync,kill,clean,tear,keep,until=18.789s",
 
+	// Restarts had used up the log, and the states had grown.
+	1602531: "rare,sync,kill,tear,keep,until=9.725s",
+
 	// A producer was forgotten with a batch in flight, which was refused for ever.
 	1404517: "groups,machines,rarefaults,cut,clean,tear,keep,until=13.835s",
 

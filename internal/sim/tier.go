@@ -46,13 +46,15 @@ func (b *broker) tierConfig() node.TierConfig {
 // that it may have: faults of the store, or an upload whose partition went, or whose
 // commit was lost.
 func (b *broker) tierTrouble(e node.Event) bool {
+	switch p := b.s.model.part(e.Partition); {
+	case errors.Is(e.Err, node.ErrObjectGone):
+		return p != nil && len(p.lacks) > 0
+	case errors.Is(e.Err, node.ErrSearch):
+		return errors.Is(e.Err, errStore)
+	}
 	// What found no space is known to be garbage, or is tried again.
 	if p := b.s.model.part(e.Partition); p != nil && b.s.plan.tier && !errors.Is(e.Err, partition.ErrNoSpace) {
 		p.commitFailed[b] = true
-	}
-	if errors.Is(e.Err, node.ErrObjectGone) {
-		p := b.s.model.part(e.Partition)
-		return p != nil && len(p.lacks) > 0
 	}
 	for _, err := range []error{errStore, errLocal, partition.ErrNotLeader, partition.ErrNoSpace, partition.ErrDamaged} {
 		if errors.Is(e.Err, err) {
@@ -221,8 +223,11 @@ func (s *run) settleTier() {
 				continue
 			}
 			topic, ok := b.node.Image().TopicByID(t.ID.Topic)
-			if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil && !errors.Is(t.Err, node.ErrObjectGone) || at && t.PendingCount > 0 {
+			if at := ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0; t.Err != nil || at && t.PendingCount > 0 {
 				s.fail("V1", "%s: %d segments wait for the cold tier, %d to be deleted there, %v", t.Topic, t.PendingCount, t.Discarding, t.Err)
+			}
+			if p := s.model.part(t.ID); t.Evict != nil && (p == nil || len(p.lacks) == 0) {
+				s.fail("V1", "%s: local retention stops, and no object is gone: %v", t.Topic, t.Evict)
 			}
 		}
 	}
@@ -248,8 +253,10 @@ func (s *run) tierSettled() string {
 			}
 			topic, ok := b.node.Image().TopicByID(t.ID.Topic)
 			switch {
-			case t.Err != nil && !errors.Is(t.Err, node.ErrObjectGone): // it looks again soon
+			case t.Err != nil: // it looks again soon
 				return t.Topic + ": " + t.Err.Error()
+			case errors.Is(t.Evict, node.ErrSearch): // likewise
+				return t.Topic + ": " + t.Evict.Error()
 			case ok && t.CopyConfigured && tierPlan(topic).CopyLagMs == 0 && t.PendingCount > 0: // a commit may be on its way
 				return t.Topic + ": segments wait"
 			}
