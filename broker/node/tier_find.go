@@ -75,7 +75,9 @@ func (n *Node) objectsFound(id ident.Partition, c *copying, rest []manifest.Segm
 
 // stopsEviction tells, once, what keeps segments on the local disk.
 func (n *Node) stopsEviction(id ident.Partition, c *copying, err error) {
-	if c.gone == nil || c.gone.Error() != err.Error() {
+	// What a store says of its trouble may differ from time to time.
+	same := c.gone != nil && (c.gone.Error() == err.Error() || errors.Is(c.gone, ErrSearch) && errors.Is(err, ErrSearch))
+	if !same {
 		n.report(Event{Partition: id, Topic: c.r.Topic, Err: err, Text: "local retention stops: what is not found in the cold tier stays on local disk"})
 	}
 	c.gone = err

@@ -110,9 +110,10 @@ func (p *Partition) Maintain(now int64, u Upkeep) {
 	}
 	p.maintainTier(now, u.Tier)
 	before := now - u.ProducerExpiryMs
-	if oldest, ok := p.producers.oldest(); ok && oldest < before && oldest < p.sparing() {
-		before = min(before, p.sparing())
-		p.propose(&p.expiring, tokenExpiry, entry.ProducerExpiry, now, binary.LittleEndian.AppendUint64(nil, uint64(before)), nil)
+	if oldest, ok := p.producers.oldest(); ok && oldest < before {
+		if before = min(before, p.sparing()); oldest < before {
+			p.propose(&p.expiring, tokenExpiry, entry.ProducerExpiry, now, binary.LittleEndian.AppendUint64(nil, uint64(before)), nil)
+		}
 	}
 }
 
