@@ -13,7 +13,7 @@
 //
 // Variables of the environment:
 //
-//	VARVE_CRASH_ROUNDS  how often each test kills the broker; 3 if unset
+//	VARVE_CRASH_ROUNDS  how often each test kills the broker; 1 if unset
 //	VARVE_CRASH_SEED    seed of the choice of places; the log of a test names it
 //	VARVE_CRASH_POINT   NAME or NAME:N: die nowhere else. A broker is still killed
 //	                    at random times, a repair is not. The first start and the

@@ -306,7 +306,7 @@ func allowed(points []failpoint.Name) []failpoint.Name {
 // crashRounds is how often a test kills the broker.
 func crashRounds(t *testing.T) int {
 	t.Helper()
-	return int(number(t, "VARVE_CRASH_ROUNDS", 3))
+	return int(number(t, "VARVE_CRASH_ROUNDS", 1))
 }
 
 func crashSeed(t *testing.T) uint64 {
