@@ -68,7 +68,7 @@ func TestSeeds(t *testing.T) {
 		}
 		return
 	}
-	seeds := uint64(100)
+	seeds := uint64(30)
 	if n, ok := number(t, "VARVE_SIM_SEEDS"); ok {
 		seeds = n
 	}
